@@ -1,0 +1,1 @@
+"""Carryall takes any file through any door and carries it to any storage."""

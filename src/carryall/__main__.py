@@ -1,0 +1,5 @@
+"""`python -m carryall` is `carryall`."""
+
+from carryall.cli.main import main
+
+main()

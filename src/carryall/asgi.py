@@ -1,0 +1,14 @@
+"""The application for any ASGI server: `uvicorn carryall.asgi:app`, or gunicorn with uvicorn workers.
+
+Settings come from the environment and `.env`, as with `carryall serve`; secrets that aren't set are generated in the
+data folder and not printed.
+"""
+
+from carryall.config import check_folders, ensure_secrets, load_settings
+from carryall.wiring import application, build, start_logs
+
+_settings = load_settings()
+start_logs(_settings)
+check_folders(_settings)
+_settings, _ = ensure_secrets(_settings, _settings.data_dir / "secrets")
+app = application(build(_settings))

@@ -1,0 +1,1 @@
+"""Plug: how somebody proves who they are."""

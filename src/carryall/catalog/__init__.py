@@ -1,0 +1,1 @@
+"""Plug: the memory of everything."""

@@ -1,0 +1,188 @@
+"""Rows of files and their copies."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, RowMapping, Select, and_, bindparam, case, delete, func, insert, or_, select, update
+
+from carryall.catalog.tables import EPOCH, MICROSECOND, Time, copies, files, links
+from carryall.model.file import Copy, CopyState, File
+from carryall.ports.catalog_files import FileQuery
+
+_ADD = insert(files)
+_ADD_COPY = insert(copies)
+_COPIES = select(copies).where(copies.c.file_id.in_(bindparam("ids", expanding=True))).order_by(copies.c.store)
+_BY_ID = select(files).where(files.c.id == bindparam("value"))
+_BY_SHORT = select(files).where(files.c.short_id == bindparam("value"))
+_BY_PUBLIC = select(files).where(files.c.public_name == bindparam("value"))
+_BY_UPLOAD = select(files).where(files.c.upload_id == bindparam("value"))
+_BY_PATH = select(files).where(files.c.owner == bindparam("owner"), files.c.path == bindparam("value"))
+_BY_EXTERNAL = select(files).where(files.c.owner == bindparam("owner"), files.c.external_id == bindparam("value"))
+_EXPIRED = (
+    select(files).where(files.c.expires_at <= bindparam("now")).order_by(files.c.expires_at).limit(bindparam("most"))
+)
+_HOLDS = select(copies.c.file_id).where(copies.c.store == bindparam("store"), copies.c.key == bindparam("key")).limit(1)
+_COUNT_DOWNLOAD = (
+    update(files)
+    .where(files.c.id == bindparam("b_id"))
+    .values(
+        downloads=files.c.downloads + 1,
+        downloaded_bytes=files.c.downloaded_bytes + bindparam("b_size"),
+        last_read_at=bindparam("b_now", type_=Time),
+        # retention is kept in seconds, times in microseconds
+        expires_at=case(
+            (files.c.retention.is_(None), files.c.expires_at),
+            else_=bindparam("b_now2", type_=Time) + func.coalesce(files.c.retention, 0) * 1_000_000,
+        ),
+    )
+)
+_SORTS: dict[str, Any] = {"created": files.c.created_at, "name": files.c.name, "size": files.c.size}
+
+
+class FileRows:
+    """Implements `ports.catalog_files.Files`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, file: File) -> None:
+        """Write a new file with its copies."""
+        values = asdict(file)
+        del values["copies"]
+        self._connection.execute(_ADD, values)
+        for copy in file.copies:
+            self._connection.execute(_ADD_COPY, _copy_values(file.id, copy))
+
+    def get(self, file_id: str) -> File | None:
+        """Give a file by its id."""
+        return self._one(_BY_ID, value=file_id)
+
+    def by_short_id(self, short_id: str) -> File | None:
+        """Give a file by its short id."""
+        return self._one(_BY_SHORT, value=short_id)
+
+    def by_path(self, owner: str, path: str) -> File | None:
+        """Give an owner's file by its unique name."""
+        return self._one(_BY_PATH, owner=owner, value=path)
+
+    def by_public_name(self, name: str) -> File | None:
+        """Give the file that the gallery serves under this name."""
+        return self._one(_BY_PUBLIC, value=name)
+
+    def by_external_id(self, owner: str, external_id: str) -> File | None:
+        """Give an owner's file by another service's id."""
+        return self._one(_BY_EXTERNAL, owner=owner, value=external_id)
+
+    def by_upload(self, upload_id: str) -> File | None:
+        """Give the file that an upload became."""
+        return self._one(_BY_UPLOAD, value=upload_id)
+
+    def find(self, query: FileQuery) -> Sequence[File]:
+        """Give the files that fit, in order."""
+        column = _SORTS[query.sort.lstrip("-")]
+        is_down = query.sort.startswith("-")
+        statement = select(files).where(*_conditions(query))
+        if query.after is not None:
+            statement = statement.where(_beyond(column, query.after, is_down=is_down))
+        order = (column.desc(), files.c.id.desc()) if is_down else (column, files.c.id)
+        statement = statement.order_by(*order).offset(query.offset or None).limit(query.limit)
+        return self._files(statement)
+
+    def count(self, query: FileQuery) -> int:
+        """Count the files that fit."""
+        statement = select(func.count()).select_from(files).where(*_conditions(query))
+        return int(self._connection.execute(statement).scalar_one())
+
+    def rename(self, file_id: str, name: str) -> None:
+        """Set the name."""
+        self._connection.execute(update(files).where(files.c.id == file_id).values(name=name))
+
+    def set_expiry(self, file_id: str, expires_at: datetime | None, retention: timedelta | None) -> None:
+        """Set when the file goes."""
+        statement = update(files).where(files.c.id == file_id).values(expires_at=expires_at, retention=retention)
+        self._connection.execute(statement)
+
+    def count_download(self, file_id: str, size: int, now: datetime) -> None:
+        """Count one download."""
+        self._connection.execute(_COUNT_DOWNLOAD, {"b_id": file_id, "b_size": size, "b_now": now, "b_now2": now})
+
+    def put_copy(self, file_id: str, copy: Copy) -> None:
+        """Write one copy, new or again."""
+        values = _copy_values(file_id, copy)
+        here = and_(copies.c.file_id == file_id, copies.c.store == copy.store)
+        if self._connection.execute(update(copies).where(here).values(values)).rowcount == 0:
+            self._connection.execute(_ADD_COPY, values)
+
+    def remove(self, file_id: str) -> None:
+        """Remove a file, its copies and its links."""
+        for table in (copies, links):
+            self._connection.execute(delete(table).where(table.c.file_id == file_id))
+        self._connection.execute(delete(files).where(files.c.id == file_id))
+
+    def expired(self, now: datetime, limit: int) -> Sequence[File]:
+        """Give files whose time is up."""
+        return self._files(_EXPIRED, {"now": now, "most": limit})
+
+    def holds_key(self, store: str, key: str) -> bool:
+        """Tell whether any file has a copy under this key."""
+        return self._connection.execute(_HOLDS, {"store": store, "key": key}).first() is not None
+
+    def _one(self, statement: Select[Any], **values: str) -> File | None:
+        found = self._files(statement, values)
+        return found[0] if found else None
+
+    def _files(self, statement: Select[Any], values: dict[str, Any] | None = None) -> list[File]:
+        rows = self._connection.execute(statement, values or {}).mappings().all()
+        of_file = self._copies_of(row["id"] for row in rows)
+        return [_file(row, of_file[row["id"]]) for row in rows]
+
+    def _copies_of(self, ids: Iterable[str]) -> dict[str, list[Copy]]:
+        found: dict[str, list[Copy]] = defaultdict(list)
+        wanted = list(ids)
+        if not wanted:
+            return found
+        for row in self._connection.execute(_COPIES, {"ids": wanted}).mappings():
+            values = {name: value for name, value in row.items() if name != "file_id"}
+            found[row["file_id"]].append(Copy(**{**values, "state": CopyState(row["state"])}))
+        return found
+
+
+def _file(row: RowMapping, of_file: Sequence[Copy]) -> File:
+    values: dict[str, Any] = dict(row)
+    return File(**values, copies=tuple(of_file))
+
+
+def _copy_values(file_id: str, copy: Copy) -> dict[str, Any]:
+    return {"file_id": file_id, **asdict(copy), "state": copy.state.value}
+
+
+def _conditions(query: FileQuery) -> list[ColumnElement[bool]]:
+    equal = {"owner": query.owner, "door": query.door, "external_id": query.external_id, "id": query.file_id}
+    found: list[ColumnElement[bool]] = [files.c[n] == value for n, value in equal.items() if value is not None]
+    if query.name_contains:
+        found.append(files.c.name.icontains(query.name_contains, autoescape=True))
+    if query.type_prefix:
+        found.append(files.c.media_type.startswith(query.type_prefix, autoescape=True))
+    if query.path_prefix is not None:
+        found.append(files.c.path.startswith(query.path_prefix, autoescape=True))
+    if query.has_external_id:
+        found.append(files.c.external_id.is_not(None))
+    if query.created_from:
+        found.append(files.c.created_at >= query.created_from)
+    if query.created_before:
+        found.append(files.c.created_at < query.created_before)
+    if query.idle_since:
+        found.append(func.coalesce(files.c.last_read_at, files.c.created_at) < query.idle_since)
+    return found
+
+
+def _beyond(column: Any, after: tuple[str | int, str], *, is_down: bool) -> ColumnElement[bool]:
+    value: Any = after[0]
+    if column is files.c.created_at:
+        value = EPOCH + MICROSECOND * int(value)
+    if is_down:
+        return or_(column < value, and_(column == value, files.c.id < after[1]))
+    return or_(column > value, and_(column == value, files.c.id > after[1]))

@@ -1,0 +1,1 @@
+"""The catalog's history, oldest first: `versions/`. Forward only."""

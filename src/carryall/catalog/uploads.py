@@ -1,0 +1,129 @@
+"""Rows of uploads and their segments."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+
+from carryall.catalog.tables import segments, uploads
+from carryall.model.upload import Declared, Segment, State, Upload
+
+_ADD = insert(uploads)
+_GET = select(uploads).where(uploads.c.id == bindparam("id"))
+_SEGMENTS = select(segments).where(segments.c.upload_id == bindparam("id")).order_by(segments.c.idx)
+_CHANGING = ("declared", "size", "state", "reserved_bytes", "touched_at", "expires_at", "file_id")
+_SAVE = update(uploads).where(uploads.c.id == bindparam("b_id")).values({n: bindparam(f"b_{n}") for n in _CHANGING})
+_PUT_SEGMENT = (
+    update(segments)
+    .where(segments.c.upload_id == bindparam("b_id"), segments.c.idx == bindparam("b_idx"))
+    .values(length=bindparam("b_length"), extent=bindparam("b_extent"))
+)
+_ADD_SEGMENT = insert(segments)
+_STALE = (
+    select(uploads.c.id)
+    .where(uploads.c.state == State.OPEN, uploads.c.expires_at <= bindparam("now"))
+    .order_by(uploads.c.expires_at)
+    .limit(bindparam("most"))
+)
+_ONE_SHOT = select(uploads.c.id).where(uploads.c.state == State.OPEN, uploads.c.is_resumable.is_(False))
+_CLOSED = (
+    select(uploads.c.id)
+    .where(uploads.c.state != State.OPEN, uploads.c.touched_at < bindparam("before"))
+    .limit(bindparam("most"))
+)
+_OPEN_OF = (
+    select(uploads)
+    .where(uploads.c.owner == bindparam("owner"), uploads.c.state == State.OPEN)
+    .order_by(uploads.c.created_at.desc(), uploads.c.id)
+    .limit(bindparam("most"))
+)
+
+
+class UploadRows:
+    """Implements `ports.catalog_files.Uploads`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def add(self, upload: Upload) -> None:
+        """Write a new upload."""
+        self._connection.execute(
+            _ADD,
+            {
+                "id": upload.id,
+                "owner": upload.owner,
+                "store": upload.store,
+                "limit_bytes": upload.limit_bytes,
+                "is_resumable": upload.is_resumable,
+                "created_at": upload.created_at,
+                **_changing(upload),
+            },
+        )
+
+    def get(self, upload_id: str) -> Upload | None:
+        """Give an upload with its segments."""
+        row = self._connection.execute(_GET, {"id": upload_id}).mappings().first()
+        return self._upload(row) if row else None
+
+    def save(self, upload: Upload) -> None:
+        """Write what can change."""
+        values = {f"b_{name}": value for name, value in _changing(upload).items()}
+        self._connection.execute(_SAVE, {"b_id": upload.id, **values})
+
+    def put_segment(self, upload_id: str, segment: Segment) -> None:
+        """Write one segment, new or again."""
+        values = {
+            "b_id": upload_id,
+            "b_idx": segment.index,
+            "b_length": segment.length,
+            "b_extent": segment.extent,
+        }
+        if self._connection.execute(_PUT_SEGMENT, values).rowcount == 0:
+            self._connection.execute(_ADD_SEGMENT, {"upload_id": upload_id, "idx": segment.index,
+                                                    "length": segment.length, "extent": segment.extent})
+
+    def stale(self, now: datetime, limit: int) -> Sequence[str]:
+        """Give open uploads whose time is up."""
+        return self._connection.execute(_STALE, {"now": now, "most": limit}).scalars().all()
+
+    def one_shot_open(self) -> Sequence[str]:
+        """Give open uploads that can't be resumed."""
+        return self._connection.execute(_ONE_SHOT).scalars().all()
+
+    def forget_closed(self, before: datetime, limit: int) -> int:
+        """Remove old closed uploads."""
+        ids = self._connection.execute(_CLOSED, {"before": before, "most": limit}).scalars().all()
+        self._connection.execute(delete(segments).where(segments.c.upload_id.in_(ids)))
+        self._connection.execute(delete(uploads).where(uploads.c.id.in_(ids)))
+        return len(ids)
+
+    def open_of(self, owner: str, limit: int) -> Sequence[Upload]:
+        """Give an owner's open uploads."""
+        rows = self._connection.execute(_OPEN_OF, {"owner": owner, "most": limit}).mappings().all()
+        return [self._upload(row) for row in rows]
+
+    def _upload(self, row: RowMapping) -> Upload:
+        found = self._connection.execute(_SEGMENTS, {"id": row["id"]}).all()
+        values: dict[str, Any] = dict(row)
+        return Upload(
+            **{
+                **values,
+                "declared": Declared(**values["declared"]),
+                "state": State(values["state"]),
+                "segments": {s.idx: Segment(index=s.idx, length=s.length, extent=s.extent) for s in found},
+            }
+        )
+
+
+def _changing(upload: Upload) -> Mapping[str, Any]:
+    return {
+        "declared": asdict(upload.declared),
+        "size": upload.size,
+        "state": upload.state.value,
+        "reserved_bytes": upload.reserved_bytes,
+        "touched_at": upload.touched_at,
+        "expires_at": upload.expires_at,
+        "file_id": upload.file_id,
+    }

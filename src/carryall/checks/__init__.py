@@ -1,0 +1,1 @@
+"""Plug: what content really is."""

@@ -1,0 +1,76 @@
+"""What the person who starts the server should know: names that have no effect, risks that were chosen."""
+
+import ipaddress
+from collections.abc import Container, Iterable
+from typing import Final
+
+from carryall.config.settings import Settings
+from carryall.config.values import STORES
+
+FOLDER_HINTS: Final = (
+    "BASE_FOLDER",
+    "UPLOAD_FOLDER",
+    "LOCAL_TEMP_CHUNK_PATH",
+    "TEMP_UPLOAD_DIR",
+    "PERSISTENT_LOCAL_STORAGE_PATH",
+)
+"""Folders of the described systems. Source: surfaces.md section 2, row 20."""
+
+STORE_NAMES: Final = {
+    "s3": ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET_NAME", "S3_ENDPOINT_URL", "S3_REGION_NAME"),
+    "mega": ("MEGA_EMAIL", "MEGA_PASSWORD"),
+}
+"""Names that configure a store, by the store."""
+
+MISSPELT: Final = "REQUEST_TIMES_PER_MINTUE"
+
+
+def of_names(names: Container[str]) -> list[str]:
+    """Return what is to be said about names that were set and that Carryall doesn't follow as one might expect."""
+    said = [*_of_stores(names)]
+    if "DATABASE_URL" in names:
+        said.append(
+            "DATABASE_URL is ignored: the catalog is a database of Carryall's own in the data folder "
+            "(CARRYALL_DATA_DIR), and another system's tables can't be used."
+        )
+    if "CACHE_TTL" in names:
+        said.append("CACHE_TTL has no effect: answers are never taken from a cache that could be stale.")
+    if MISSPELT in names:
+        said.append(f"{MISSPELT} is read as it is spelled; its name here is CARRYALL_USER_REQUESTS_PER_MINUTE.")
+    if hints := _listing(FOLDER_HINTS, names):
+        said.append(
+            f"Neither served nor needed: {hints}. Everything is kept in the data folder; "
+            "set CARRYALL_DATA_DIR to choose where."
+        )
+    return said
+
+
+def _of_stores(names: Container[str]) -> Iterable[str]:
+    for store, wanted in STORE_NAMES.items():
+        found = _listing(wanted, names)
+        if found and store not in STORES:
+            yield f"Without effect: {found}. This version has no store {store}; it has {' and '.join(STORES)}."
+
+
+def _listing(wanted: Iterable[str], names: Container[str]) -> str:
+    return ", ".join(name for name in wanted if name in names)
+
+
+def of_values(settings: Settings) -> list[str]:
+    """Return what is to be said about values that are allowed and that somebody may regret."""
+    said = []
+    if settings.reload:
+        said.append("CARRYALL_RELOAD is on: the server starts again when its code changes. That is for development.")
+    if settings.gallery_anonymous and not _is_private_to_this_machine(settings.host):
+        said.append(
+            f"The server listens on {settings.host}, and the gallery takes images from everybody who can reach it, "
+            "without a token. Set CARRYALL_GALLERY_ANONYMOUS=false to ask for one."
+        )
+    return said
+
+
+def _is_private_to_this_machine(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"

@@ -1,0 +1,1 @@
+"""Face: HTTP. It knows operations, ports and model, and never a plug."""

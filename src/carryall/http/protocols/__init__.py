@@ -1,0 +1,1 @@
+"""One file per way in: how a request becomes uploads."""

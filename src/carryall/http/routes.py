@@ -1,0 +1,33 @@
+"""The open list of every route: which surfaces there are, and the one path that two of them share."""
+
+from fastapi import APIRouter
+from starlette.responses import Response
+
+from carryall.http.api import files, health, links, pages, tokens, users
+from carryall.http.call import Call
+from carryall.http.context import Context
+from carryall.http.dispatch import ByteRoute
+from carryall.http.surfaces import blobs, chunks, gallery, relay
+from carryall.http.who import is_service_call
+
+
+def routers(context: Context) -> list[APIRouter]:
+    """Give the JSON routes."""
+    rooms = (health, pages, relay, blobs, gallery, chunks, files, links, users, tokens)
+    return [room.router(context) for room in rooms]
+
+
+def byte_routes(context: Context) -> list[ByteRoute]:
+    """Give the routes that carry bytes."""
+    rooms = (relay, blobs, gallery, chunks, files, links)
+    shared = ByteRoute(
+        methods=("POST",), path="/upload", handler=_upload, docs={"post": {**blobs.UPLOAD_DOCS, **relay.UPLOAD_DOCS}}
+    )
+    return [shared, *(route for room in rooms for route in room.byte_routes(context))]
+
+
+async def _upload(call: Call) -> Response:
+    """Tell relay's upload from blobs' by its header (surfaces section 2, row 1)."""
+    if is_service_call(call.headers):
+        return await relay.upload(call)
+    return await blobs.upload(call)

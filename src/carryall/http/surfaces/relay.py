@@ -1,0 +1,134 @@
+"""Relay: a form (or raw) upload by a service token, handed to a store, answered with a link."""
+
+from typing import Any
+
+from fastapi import APIRouter
+from starlette.responses import JSONResponse, Response
+
+from carryall.http import openapi
+from carryall.http.call import Call
+from carryall.http.context import Context
+from carryall.http.dispatch import ByteRoute
+from carryall.http.forms import FilePart
+from carryall.http.protocols.form import FormPlan, complete_form, is_form, landed_form, require_file
+from carryall.http.protocols.put import land_raw, name_of
+from carryall.model.errors import Malformed
+from carryall.model.file import File
+from carryall.model.principal import Principal
+from carryall.model.upload import Declared
+from carryall.operations.authenticate import Realm
+from carryall.operations.files import LinkWish
+
+DOOR = "relay"
+_RELAY_VERSION = "1.0.0"  # of the relay API: a real client asserts it (surfaces section 2, row 23)
+
+UPLOAD_DOCS: dict[str, Any] = openapi.operation(
+    "Upload a file for a service or a user",
+    tag="relay and blobs",
+    security="any",
+    description=(
+        "With `X-Auth-Token` (or `X-API-Key`): relay's upload, as a form with the part `file` or as a raw body with "
+        "`?fileName=`. With `Authorization: Bearer`: blobs' upload, a form with the part `file`."
+    ),
+    parameters=[
+        openapi.query("service", "Relay: the store that the file goes to."),
+        openapi.query("fileName", "Relay: the name of a raw body."),
+    ],
+    body={**openapi.form_body("file"), **openapi.raw_body()},
+    answer={
+        200: {
+            "status": "success",
+            "message": "File uploaded successfully",
+            "filename": "level.png",
+            "service": "local",
+            "link": "http://127.0.0.1:8000/d/9dK0…",
+            "file_id": "4fGh…",
+            "file_url": "http://127.0.0.1:8000/s/Xy7abc23",
+            "size": 1024,
+            "sha256": "9f86d081…",
+        }
+    },
+    refusals=(400, 401, 403, 408, 413, 415, 422, 429, 502, 503, 507),
+)
+
+
+def router(context: Context) -> APIRouter:
+    """Give relay's JSON routes. Both are public: clients and load balancers ask them."""
+    routes = APIRouter(tags=["relay"])
+
+    @routes.get("/ping", summary="Say that the server runs")
+    async def ping() -> dict[str, str]:
+        return {"message": "Server running"}
+
+    @routes.get("/status", summary="Say what the server is and which stores it has")
+    async def status() -> dict[str, Any]:
+        return {
+            "status": "healthy",
+            "version": _RELAY_VERSION,
+            "server_version": context.rules.version,
+            "service": "Relay Cloud Storage API",
+            "supported_services": context.health.services,
+        }
+
+    return routes
+
+
+def byte_routes(_context: Context) -> list[ByteRoute]:
+    """Give relay's own byte routes: none, since POST /upload is shared with blobs (http/routes.py)."""
+    return []
+
+
+async def upload(call: Call) -> Response:
+    """Take a file for the service: authenticate, choose the store, land it, answer its link."""
+    principal = await call.principal(Realm.RELAY)
+    service = _service(call)
+    if is_form(call):
+        file = await _from_form(call, principal, service)
+    else:
+        file = await land_raw(call, principal, Declared(name=name_of(call), door=DOOR), store=service)
+    return JSONResponse(await _answer(call, principal, file, service))
+
+
+def _service(call: Call) -> str:
+    """Give the store that `?service=` names, in whatever case; the default one where it is absent."""
+    asked = call.query("service")
+    service = call.context.rules.default_service if asked is None else asked.lower()
+    known = call.context.health.services
+    if service not in known:
+        raise Malformed(
+            f"Unsupported service: {service}. Supported services: {', '.join(known)}",
+            code="service_unsupported",
+            supported_services=known,
+        )
+    return service
+
+
+async def _from_form(call: Call, principal: Principal, service: str) -> File:
+    def declare(part: FilePart) -> Declared:
+        if not part.filename:
+            raise Malformed("No filename provided", code="filename_missing")
+        return Declared(name=part.filename, door=DOOR)
+
+    async with landed_form(call, principal, FormPlan("file", declare, store=service)) as landed:
+        require_file(landed, "file")
+        return (await complete_form(call, principal, landed))[0]
+
+
+async def _answer(call: Call, principal: Principal, file: File, service: str) -> dict[str, Any]:
+    copy = file.stored_copy(service)
+    link = copy.link if copy else None
+    if link is None:
+        # Our own stores have no public links, so we give one: 128 random bits, without an end.
+        shared = await call.context.files.share(principal, file.id, LinkWish())
+        link = call.url("d", shared.link.id)
+    return {
+        "status": "success",
+        "message": "File uploaded successfully",
+        "filename": file.name,
+        "service": service,
+        "link": link,
+        "file_id": file.id,
+        "file_url": call.url("s", file.short_id),
+        "size": file.size,
+        "sha256": file.sha256,
+    }

@@ -1,0 +1,81 @@
+"""Where the client stands and what it calls us: addresses and public URLs, believing only configured proxies."""
+
+import re
+from ipaddress import IPv4Network, IPv6Network, ip_address
+from urllib.parse import quote
+
+from starlette.datastructures import Headers
+from starlette.types import Scope
+
+from carryall.model.errors import Malformed
+
+Networks = tuple[IPv4Network | IPv6Network, ...]
+
+_HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
+UNKNOWN_CLIENT = "unknown"
+
+
+def is_trusted(address: str, proxies: Networks) -> bool:
+    """Tell whether an address is one of the configured proxies."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    return any(ip in network for network in proxies if network.version == ip.version)
+
+
+def client_of(scope: Scope, proxies: Networks) -> str:
+    """Give the client's address: the peer's, or what the configured proxies say of theirs.
+
+    X-Forwarded-For is read from its right end, where our own proxies wrote; whatever stands left of the first address
+    that isn't ours was written by strangers (threat 24). No other forwarding header is believed.
+    """
+    peer = scope.get("client")
+    address = str(peer[0]) if peer else UNKNOWN_CLIENT
+    if not is_trusted(address, proxies):
+        return address
+    forwarded = ",".join(Headers(scope=scope).getlist("x-forwarded-for")).split(",")
+    for hop in reversed([hop.strip() for hop in forwarded if hop.strip()]):
+        try:
+            address = str(ip_address(hop))
+        except ValueError:
+            return address
+        if not is_trusted(address, proxies):
+            return address
+    return address
+
+
+def is_forwarded(scope: Scope) -> bool:
+    """Tell whether the request says that it came through a proxy, trusted or not."""
+    headers = Headers(scope=scope)
+    return any(name in headers for name in ("x-forwarded-for", "forwarded", "x-real-ip", "via"))
+
+
+def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str:
+    """Give the public address, without a trailing slash: the setting, else what the client called us.
+
+    Raises Malformed for a Host that is none (threat 10): it would end up in links.
+    """
+    if base_url is not None:
+        return base_url
+    headers = Headers(scope=scope)
+    scheme, host = scope.get("scheme", "http"), headers.get("host", "")
+    peer = scope.get("client")
+    if peer and is_trusted(str(peer[0]), proxies):
+        scheme = _last(headers.get("x-forwarded-proto")) or scheme
+        host = _last(headers.get("x-forwarded-host")) or host
+    if not host and scope.get("server"):
+        name, port = scope["server"]
+        host = f"{name}:{port}" if port else str(name)
+    if scheme not in ("http", "https") or not _HOST.fullmatch(host):
+        raise Malformed("The Host header is not a host name with an optional port.", code="host_invalid")
+    return f"{scheme}://{host}"
+
+
+def path_of(*parts: str) -> str:
+    """Give an absolute path of these parts, each percent-encoded whole."""
+    return "".join("/" + quote(part, safe="") for part in parts)
+
+
+def _last(value: str | None) -> str | None:
+    return value.rsplit(",", 1)[-1].strip().lower() if value else None

@@ -1,0 +1,1 @@
+"""Plug: who may write an upload now."""

@@ -1,0 +1,1 @@
+"""The verbs: what the server does. The only place where transactions begin."""

@@ -1,0 +1,97 @@
+"""Decide on a request before its first byte is read."""
+
+from dataclasses import replace
+
+from carryall.model.errors import Forbidden, Malformed, PreconditionFailed, RateLimited, TypeRefused
+from carryall.model.principal import Kind, Principal
+from carryall.model.upload import Declared
+from carryall.operations import quota
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.rates import Rates
+
+_NAME_CHARACTERS = 4096
+MISSES_PER_MINUTE = 60
+
+
+class Admission:
+    """The rules that every door asks first."""
+
+    def __init__(self, catalog: Catalog, rates: Rates) -> None:
+        self._catalog = catalog
+        self._rates = rates
+
+    def request(self, principal: Principal, client: str) -> None:
+        """Count a request. Raises RateLimited past the plan's rate; anonymous ones are counted by client address."""
+        limit = principal.plan.requests_per_minute
+        if limit is None:
+            return
+        key = f"anonymous:{client}" if principal.kind is Kind.ANONYMOUS else principal.id
+        self._hit(f"request:{key}", limit, "requests")
+
+    def miss(self, client: str) -> None:
+        """Count a guess at a short link that hit nothing. Raises RateLimited (threat 12)."""
+        self._hit(f"miss:{client}", MISSES_PER_MINUTE, "requests for links that aren't there")
+
+    def _hit(self, key: str, limit: int, what: str) -> None:
+        wait_s = self._rates.hit(key, limit)
+        if wait_s is not None:
+            raise RateLimited(
+                f"Too many {what}: {limit} a minute are allowed. Try again in {wait_s} s.",
+                retry_after_s=wait_s,
+                limit=limit,
+            )
+
+    async def body(
+        self, principal: Principal, *, size: int | None, overhead: int = 0, max_files: int = 1
+    ) -> None:
+        """Refuse a body by its Content-Length alone, before the first byte.
+
+        Args:
+            size: bytes that the request brings, when it says so.
+            overhead: bytes of them that may be form syntax and fields rather than the files'.
+            max_files: how many files the rest may be, all or none of which are kept.
+        """
+        if size is None:
+            return
+        least = max(0, size - overhead)
+        quota.check_size(principal.plan, least // max_files)  # one of them is at least this large
+        await self._catalog.read(lambda tx: quota.check_room(tx, principal, least))
+
+    def declared(self, principal: Principal, declared: Declared) -> Declared:
+        """Check what a client says about its file; fill in what its credential fixes.
+
+        A token for one `main_service_file_id` creates only that (surfaces section 2, row 22).
+        """
+        if len(declared.name) > _NAME_CHARACTERS:
+            raise Malformed(f"The file name has more than {_NAME_CHARACTERS} characters.", code="name_too_long")
+        if principal.file_id is not None:
+            raise Forbidden("This token is for one file that is there already; it can't create.", code="scope_missing")
+        quota.check_size(principal.plan, declared.size)
+        check_extension(principal.plan.extensions, declared.name)
+        check_extension(frozenset(declared.only_extensions) if declared.only_extensions else None, declared.name)
+        if principal.external_file_id is None:
+            return declared
+        if declared.external_id not in (None, principal.external_file_id):
+            raise Forbidden(
+                f"Access denied. JWT is for file {principal.external_file_id}, "
+                f"but you requested file {declared.external_id}.",
+                code="scope_missing",
+            )
+        return replace(declared, external_id=principal.external_file_id)
+
+    def check_names(self, tx: Tx, principal: Principal, declared: Declared) -> None:
+        """Raise PreconditionFailed when a name that must be new is taken."""
+        if declared.path is not None and declared.must_be_new and tx.files.by_path(principal.id, declared.path):
+            raise PreconditionFailed("A file of this name is there already.", code="name_taken")
+
+
+def check_extension(allowed: frozenset[str] | None, name: str) -> None:
+    """Raise TypeRefused for a name whose ending isn't allowed."""
+    if allowed is None:
+        return
+    stem, dot, extension = name.rpartition(".")
+    if not dot or not stem or extension.lower() not in allowed:
+        raise TypeRefused(
+            f"Files of this type are not taken here. Allowed: {', '.join(sorted(allowed))}.",
+            allowed=sorted(allowed),
+        )

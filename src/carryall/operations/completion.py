@@ -1,0 +1,272 @@
+"""Make files of uploads whose bytes are all here. Completion belongs to the upload: a repeat joins the one under way."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass, replace
+
+import structlog
+
+from carryall.model.errors import CarryallError, DigestMismatch, Missing, PreconditionFailed, StoreError, TypeRefused
+from carryall.model.file import Copy, CopyState, File
+from carryall.model.principal import Principal
+from carryall.model.upload import Segment, State, Upload
+from carryall.model.work import Event
+from carryall.operations.announce import Announce
+from carryall.operations.erase import remove_file
+from carryall.operations.inspect import Inspection
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.clock import Clock
+from carryall.ports.ids import Ids
+from carryall.ports.leases import Leases
+from carryall.ports.staging import Staged, Staging
+from carryall.ports.store import Store
+from carryall.ports.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Whole:
+    """An upload that may become a file: its bytes are joined, digested and checked."""
+
+    upload: Upload
+    sha256: str
+    media_type: str
+    staged: Staged
+
+
+class Completion:
+    """Checks, stores and seals. Used by the door alone."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        staging: Staging,
+        leases: Leases,
+        stores: Mapping[str, Store],
+        inspection: Inspection,
+        announce: Announce,
+        telemetry: Telemetry,
+        clock: Clock,
+        ids: Ids,
+    ) -> None:
+        self._catalog = catalog
+        self._staging = staging
+        self._leases = leases
+        self._stores = stores
+        self._inspection = inspection
+        self._announce = announce
+        self._telemetry = telemetry
+        self._clock = clock
+        self._ids = ids
+        self._under_way: dict[tuple[str, ...], asyncio.Task[list[File]]] = {}
+        # Digests taken while the bytes came in, by upload and the segment that they cover whole.
+        self._digests: dict[str, tuple[Segment, Mapping[str, str]]] = {}
+
+    def remember(self, upload: Upload, digests: Mapping[str, str]) -> None:
+        """Keep the digests of a segment that came in one piece, so that completing needn't read it again."""
+        if len(upload.segments) == 1:
+            self._digests[upload.id] = (next(iter(upload.segments.values())), digests)
+        else:
+            self.forget(upload.id)
+
+    def forget(self, upload_id: str) -> None:
+        """Drop what is kept of an upload."""
+        self._digests.pop(upload_id, None)
+
+    async def complete(
+        self, principal: Principal, upload_ids: Sequence[str], *, segment_count: int | None = None
+    ) -> list[File]:
+        """Make files of all these uploads in one transaction, or of none.
+
+        Cancelling the caller leaves the completion running: a repeat joins it.
+        """
+        key = tuple(upload_ids)
+        task = self._under_way.get(key)
+        if task is None:
+            task = asyncio.ensure_future(self._complete(principal, key, segment_count))
+            self._under_way[key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(key, None))
+        return await asyncio.shield(task)
+
+    async def _complete(self, principal: Principal, ids: Sequence[str], segment_count: int | None) -> list[File]:
+        async with AsyncExitStack() as leases:
+            for upload_id in sorted(ids):
+                await leases.enter_async_context(self._leases.hold(upload_id))
+            uploads = [await self._load(principal, upload_id) for upload_id in ids]
+            if all(upload.state is State.SEALED for upload in uploads):
+                return [await self._sealed(upload) for upload in uploads]
+            # All are checked before one is stored: what is refused leaves nothing in a store.
+            whole = [await self._prepare(upload, segment_count) for upload in uploads]
+            for one in whole:
+                await self._store(one)
+            files = await self._seal(principal, whole)
+            for upload in uploads:
+                self.forget(upload.id)
+                with suppress(CarryallError):  # the sweep takes what can't be removed now
+                    await self._staging.discard_all(upload.id)
+        return files
+
+    async def _load(self, principal: Principal, upload_id: str) -> Upload:
+        upload = await self._catalog.read(lambda tx: tx.uploads.get(upload_id))
+        if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
+            raise Missing("No such upload.", code="upload_not_found")
+        if upload.state is not State.SEALED:
+            upload.require_open()
+        return upload
+
+    async def _sealed(self, upload: Upload) -> File:
+        file = await self._catalog.read(lambda tx: tx.files.get(upload.file_id or ""))
+        if file is None:
+            raise Missing("The file that this upload became was deleted.", code="file_not_found")
+        return file
+
+    async def _prepare(self, upload: Upload, segment_count: int | None) -> _Whole:
+        upload.check_whole(segment_count)
+        if not upload.segments:
+            upload = await self._made_empty(upload)
+        segments = [upload.segments[index] for index in sorted(upload.segments)]
+        digests = await self._digest(upload, segments)
+        self._check_digests(upload, digests)
+        staged = await self._staging.staged(upload.id, segments)
+        media_type = self._inspection.media_type(staged, upload.declared)
+        return _Whole(upload, digests["sha-256"], media_type, staged)
+
+    async def _made_empty(self, upload: Upload) -> Upload:
+        """Stage an empty extent for a file of no bytes at all."""
+        segment = Segment(0, 0)
+        landing = await self._staging.land(upload.id, segment)
+        try:
+            await landing.sync()
+        finally:
+            await landing.close()
+        return replace(upload, segments={0: segment})
+
+    async def _digest(self, upload: Upload, segments: Sequence[Segment]) -> Mapping[str, str]:
+        known = self._digests.get(upload.id)
+        if known is not None and [known[0]] == segments:
+            return known[1]
+        return await self._staging.join(upload.id, segments, algorithms={"sha-256", *upload.declared.digests})
+
+    def _check_digests(self, upload: Upload, digests: Mapping[str, str]) -> None:
+        wanted = dict(upload.declared.digests)
+        if upload.declared.sha256 is not None:
+            wanted["sha-256"] = upload.declared.sha256
+        for name, value in wanted.items():
+            if name in digests and digests[name] != value.lower():
+                raise DigestMismatch(
+                    f"The {name} of the whole file is not the one announced. Send the file again.",
+                    algorithm=name,
+                    expected=value.lower(),
+                    actual=digests[name],
+                )
+
+    async def _store(self, one: _Whole) -> None:
+        store = self._stores.get(one.upload.store)
+        if store is None:
+            raise StoreError(f"There is no store {one.upload.store} any more.", retryable=False)
+        # The key is the upload's id: a repeat after a crash finds its own bytes, and no row is needed to tell whose.
+        await store.put(one.upload.id, one.staged.path, size=one.staged.size, media_type=one.media_type)
+
+    async def _seal(self, principal: Principal, whole: Sequence[_Whole]) -> list[File]:
+        files = await self._catalog.write(lambda tx: [self._seal_one(tx, principal, one) for one in whole])
+        for file in files:
+            self._telemetry.upload_ended(file.door, "stored", file.size)
+            log.info(
+                "upload.received",
+                id=file.upload_id,
+                file=file.id,
+                owner=file.owner,
+                door=file.door,
+                bytes=file.size,
+                ms=self._age_ms(file, whole),
+            )
+        self._announce.wake()
+        return files
+
+    def _age_ms(self, file: File, whole: Sequence[_Whole]) -> int:
+        began = next(one.upload.created_at for one in whole if one.upload.id == file.upload_id)
+        return int((file.created_at - began).total_seconds() * 1000)
+
+    def _seal_one(self, tx: Tx, principal: Principal, one: _Whole) -> File:
+        """Transaction C: the file's row, the sealed upload, the settled quota, the event and its jobs."""
+        upload = tx.uploads.get(one.upload.id)
+        if upload is None or upload.state is not State.OPEN:
+            raise Missing("The upload was closed meanwhile.", code="upload_not_found")
+        self._make_way(tx, upload)
+        file = self._file(tx, principal, one)
+        tx.files.add(file)
+        tx.usages.release(upload.owner, upload.reserved_bytes)
+        tx.usages.upload_closed(upload.owner)
+        tx.usages.file_added(upload.owner, file.size, file.created_at)
+        tx.uploads.save(replace(upload.sealed(file.id), touched_at=file.created_at))
+        event = Event(
+            type="file.stored",
+            subject=file.id,
+            owner=file.owner,
+            created_at=file.created_at,
+            data=event_data(file),
+        )
+        self._announce.publish(tx, event)
+        return file
+
+    def _make_way(self, tx: Tx, upload: Upload) -> None:
+        """Take the file away whose place this one gets; its bytes are erased after the commit."""
+        declared = upload.declared
+        old: list[File | None] = []
+        if declared.path is not None:
+            taken = tx.files.by_path(upload.owner, declared.path)
+            if taken is not None and declared.must_be_new:
+                raise PreconditionFailed("A file of this name is there already.", code="name_taken")
+            old.append(taken)
+        if declared.external_id is not None:
+            old.append(tx.files.by_external_id(upload.owner, declared.external_id))
+        for file in old:
+            if file is not None and tx.files.get(file.id) is not None:
+                remove_file(tx, file, now=self._clock.now(), ids=self._ids, announce=self._announce, why="replaced")
+
+    def _file(self, tx: Tx, principal: Principal, one: _Whole) -> File:
+        upload, now = one.upload, self._clock.now()
+        declared = upload.declared
+        short_id = self._ids.short()
+        while tx.files.by_short_id(short_id) is not None:
+            short_id = self._ids.short()
+        retention = principal.plan.retention
+        return File(
+            id=self._ids.long(),
+            short_id=short_id,
+            owner=upload.owner,
+            door=declared.door,
+            name=declared.name,
+            size=upload.held_bytes,
+            sha256=one.sha256,
+            media_type=one.media_type,
+            declared_type=declared.media_type,
+            path=declared.path,
+            public_name=declared.public_name,
+            external_id=declared.external_id,
+            upload_id=upload.id,
+            created_at=now,
+            expires_at=now + retention if retention else None,
+            retention=retention,
+            metadata=declared.metadata,
+            copies=(Copy(store=upload.store, key=upload.id, state=CopyState.STORED, stored_at=now),),
+        )
+
+
+def event_data(file: File) -> dict[str, str | int | None]:
+    """Give what an event tells of a file (docs/events.md)."""
+    return {
+        "file_id": file.id,
+        "main_service_file_id": file.external_id,
+        "owner": file.owner,
+        "name": file.name,
+        "size": file.size,
+        "sha256": file.sha256,
+        "media_type": file.media_type,
+        "door": file.door,
+    }
+
+
+END_UPLOAD = (DigestMismatch, TypeRefused, PreconditionFailed)

@@ -1,0 +1,149 @@
+"""Compare what the rows say with what the disks hold, in both directions."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+
+from carryall.model.errors import CarryallError, Missing
+from carryall.model.file import CopyState, File
+from carryall.model.upload import State
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.catalog_files import FileQuery
+from carryall.ports.staging import Staging
+from carryall.ports.store import Store
+
+_PAGE = 500
+_LOW_ROOM_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the doctor saw.
+
+    Attributes:
+        is_wrong: True for damage; False for a leftover that the next sweep takes, or a hint.
+        about: what it is about: "file", "copy", "staging", "usage", "jobs", "disk".
+        text: for people: what, which, and what to do.
+    """
+
+    is_wrong: bool
+    about: str
+    text: str
+
+
+class Doctor:
+    """Looks; changes nothing but the counters, and those only when asked to."""
+
+    def __init__(self, catalog: Catalog, staging: Staging, stores: Mapping[str, Store]) -> None:
+        self._catalog = catalog
+        self._staging = staging
+        self._stores = stores
+
+    async def examine(self) -> AsyncIterator[Finding]:
+        """Give every finding as it is made."""
+        async for finding in self._rows_against_bytes():
+            yield finding
+        async for finding in self._bytes_against_rows():
+            yield finding
+        async for finding in self._staged():
+            yield finding
+        for counted, right in await self._catalog.read(lambda tx: tx.usages.recount()):
+            yield Finding(
+                is_wrong=True,
+                about="usage",
+                text=f"{counted.owner} is counted with {counted.stored_bytes} bytes in {counted.files} files, "
+                f"{counted.reserved_bytes} reserved, {counted.open_uploads} uploads; it is {right.stored_bytes} in "
+                f"{right.files}, {right.reserved_bytes} and {right.open_uploads}. "
+                "`carryall doctor --repair` corrects the counters.",
+            )
+        for finding in [*await self._jobs(), *await self._disk()]:
+            yield finding
+
+    async def repair_counters(self) -> int:
+        """Write the counters as they should be; give how many owners were off."""
+
+        def work(tx: Tx) -> int:
+            off = tx.usages.recount()
+            for _, right in off:
+                tx.usages.correct(right)
+            return len(off)
+
+        return await self._catalog.write(work)
+
+    async def _rows_against_bytes(self) -> AsyncIterator[Finding]:
+        query = FileQuery(sort="created", limit=_PAGE)
+        while found := await self._catalog.read(lambda tx, page=query: tx.files.find(page)):  # type: ignore[misc]
+            for file in found:
+                async for finding in self._copies(file):
+                    yield finding
+            last = found[-1]
+            query = replace(query, after=(_microseconds(last), last.id))
+
+    async def _copies(self, file: File) -> AsyncIterator[Finding]:
+        for copy in file.copies:
+            if copy.state is not CopyState.STORED:
+                continue
+            store = self._stores.get(copy.store)
+            text = ""
+            try:
+                size = (await store.stat(copy.key)).size if store else None
+                if store is None:
+                    text = f"lies in store {copy.store}, which is not in the settings"
+                elif size != file.size:
+                    text = f"has {size} bytes in store {copy.store}, and {file.size} in the catalog"
+            except Missing:
+                text = f"is not in store {copy.store} any more"
+            except CarryallError as error:
+                text = f"could not be looked at in store {copy.store}: {error.message}"
+            if text:
+                yield Finding(is_wrong=True, about="copy", text=f"File {file.id} of {file.owner} {text}.")
+
+    async def _bytes_against_rows(self) -> AsyncIterator[Finding]:
+        for name, store in self._stores.items():
+            async for stored in store.list():
+                key = stored.key
+                if not await self._catalog.read(lambda tx, n=name, k=key: tx.files.holds_key(n, k)):  # type: ignore[misc]
+                    text = f"Store {name} holds {stored.size} bytes under {key} that no file needs; the sweep takes them."
+                    yield Finding(is_wrong=False, about="copy", text=text)
+
+    async def _staged(self) -> AsyncIterator[Finding]:
+        async for extent in self._staging.extents():
+            upload = await self._catalog.read(lambda tx, i=extent.upload_id: tx.uploads.get(i))  # type: ignore[misc]
+            if upload is None or upload.state is not State.OPEN:
+                text = f"{extent.size} staged bytes of upload {extent.upload_id} are needed no more; the sweep takes them."
+                yield Finding(is_wrong=False, about="staging", text=text)
+                continue
+            segment = upload.segments.get(extent.segment)
+            if segment and segment.extent == extent.extent and extent.size < segment.length:
+                yield Finding(
+                    is_wrong=True,
+                    about="staging",
+                    text=f"Upload {upload.id} has {extent.size} bytes of part {segment.index} on the disk, "
+                    f"and {segment.length} in the catalog.",
+                )
+
+    async def _jobs(self) -> list[Finding]:
+        counts = await self._catalog.read(lambda tx: tx.jobs.counts())
+        return [
+            Finding(is_wrong=False, about="jobs", text=f"{number} jobs of kind {kind} were given up.")
+            for (kind, state), number in counts.items()
+            if state == "failed"
+        ]
+
+    async def _disk(self) -> list[Finding]:
+        found = []
+        try:
+            free = await self._staging.ready()
+            if free < _LOW_ROOM_BYTES:
+                found.append(Finding(is_wrong=False, about="disk", text=f"Only {free} bytes are free for staging."))
+        except CarryallError as error:
+            found.append(Finding(is_wrong=True, about="disk", text=error.message))
+        for name, store in self._stores.items():
+            try:
+                await store.ready()
+            except CarryallError as error:
+                found.append(Finding(is_wrong=True, about="disk", text=f"Store {name}: {error.message}"))
+        return found
+
+
+def _microseconds(file: File) -> int:
+    return int(file.created_at.timestamp()) * 1_000_000 + file.created_at.microsecond

@@ -1,0 +1,144 @@
+"""What time takes away: files whose time is up, uploads that nobody continues, bytes that no row knows."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+import structlog
+
+from carryall.model.errors import CarryallError
+from carryall.model.principal import Principal
+from carryall.model.upload import State
+from carryall.operations.announce import Announce
+from carryall.operations.erase import remove_file
+from carryall.operations.ingest import Door
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.clock import Clock
+from carryall.ports.ids import Ids
+from carryall.ports.leases import Leases
+from carryall.ports.staging import Staging
+from carryall.ports.store import Store
+
+log = structlog.get_logger(__name__)
+
+_PAGE = 200
+_CLOSED_UPLOADS_STAY = timedelta(days=7)
+_DONE_JOBS_STAY = timedelta(days=7)
+_EVENTS_STAY = timedelta(days=90)
+_GRANTS_STAY = timedelta(hours=1)
+
+
+class Expire:
+    """Run from time to time by jobs."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        door: Door,
+        staging: Staging,
+        stores: Mapping[str, Store],
+        leases: Leases,
+        announce: Announce,
+        clock: Clock,
+        ids: Ids,
+        *,
+        admin: Principal,
+        sweep_after: timedelta,
+    ) -> None:
+        self._catalog = catalog
+        self._door = door
+        self._staging = staging
+        self._stores = stores
+        self._leases = leases
+        self._announce = announce
+        self._clock = clock
+        self._ids = ids
+        self._admin = admin
+        self._sweep_after = sweep_after
+
+    async def run(self) -> None:
+        """Expire files and uploads, and forget what is only history."""
+        await self._files()
+        await self._uploads()
+        now = self._clock.now()
+
+        def work(tx: Tx) -> None:
+            tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)
+            tx.jobs.forget_done(now - _DONE_JOBS_STAY)
+            tx.events.forget(now - _EVENTS_STAY)
+            tx.grants.forget(now - _GRANTS_STAY)
+
+        await self._catalog.write(work)
+
+    async def _files(self) -> None:
+        def work(tx: Tx) -> int:
+            now = self._clock.now()
+            found = tx.files.expired(now, _PAGE)
+            for file in found:
+                remove_file(tx, file, now=now, ids=self._ids, announce=self._announce, why="expired")
+            return len(found)
+
+        while await self._catalog.write(work):
+            self._announce.wake()
+
+    async def _uploads(self) -> None:
+        now = self._clock.now()
+        while stale := await self._catalog.read(lambda tx: tx.uploads.stale(now, _PAGE)):
+            for upload_id in stale:
+                if self._leases.is_held(upload_id):
+                    continue  # somebody writes to it now; its next row moves the expiry
+                await self._door.abort(self._admin, upload_id, state=State.EXPIRED)
+            if all(self._leases.is_held(upload_id) for upload_id in stale):
+                return
+
+    async def abort_one_shots(self) -> int:
+        """Give up the one-shot uploads of a process that is gone; give how many there were. At start, before serving."""
+        found = await self._catalog.read(lambda tx: tx.uploads.one_shot_open())
+        for upload_id in found:
+            await self._door.abort(self._admin, upload_id)
+        return len(found)
+
+    async def sweep(self) -> int:
+        """Remove staged and stored bytes that no row points at; give how many pieces went.
+
+        Bytes of an open upload, bytes being written, and bytes younger than the setting are left alone.
+        """
+        gone = 0
+        async for extent in self._staging.extents():
+            upload_id = extent.upload_id
+            if self._leases.is_held(upload_id):
+                continue
+            upload = await self._catalog.read(lambda tx, wanted=upload_id: tx.uploads.get(wanted))  # type: ignore[misc]
+            is_closed = upload is not None and upload.state is not State.OPEN
+            is_unknown = upload is None and extent.age_s > self._sweep_after.total_seconds()
+            if is_closed or is_unknown:
+                await self._staging.discard_all(upload_id)
+                gone += 1
+        return gone + await self._sweep_stores()
+
+    async def _sweep_stores(self) -> int:
+        gone = 0
+        for name, store in self._stores.items():
+            async for stored in store.list():
+                if not await self._is_leftover(name, stored.key, stored.age_s):
+                    continue
+                try:
+                    await store.erase(stored.key)
+                except CarryallError as error:
+                    log.warning("sweep.failed", store=name, key=stored.key, reason=error.stable_code)
+                    continue
+                log.info("sweep.erased", store=name, key=stored.key, bytes=stored.size)
+                gone += 1
+        return gone
+
+    async def _is_leftover(self, store: str, key: str, age_s: float) -> bool:
+        """Tell whether stored bytes belong to nobody: no copy has this key, and no open upload is about to."""
+        if self._leases.is_held(key):
+            return False
+
+        def work(tx: Tx) -> bool:
+            upload = tx.uploads.get(key)
+            if tx.files.holds_key(store, key) or (upload is not None and upload.state is State.OPEN):
+                return False
+            return upload is not None or age_s > self._sweep_after.total_seconds()
+
+        return await self._catalog.read(work)

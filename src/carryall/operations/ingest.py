@@ -1,0 +1,416 @@
+"""The one door: every byte of every protocol comes in through here.
+
+Order (creating: bytes first, row after): sync the bytes, then write the row, then tell the client.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from carryall.model.errors import (
+    BodyStalled,
+    BodyTruncated,
+    CarryallError,
+    DigestMismatch,
+    Interrupted,
+    Missing,
+    QuotaExceeded,
+    Refused,
+    TooLarge,
+)
+from carryall.model.file import File
+from carryall.model.principal import Principal, Scope
+from carryall.model.upload import Declared, Mode, Segment, State, Upload
+from carryall.operations import quota
+from carryall.operations.admit import Admission
+from carryall.operations.completion import Completion
+from carryall.operations.streams import Checkpoints, Course, land, shielded
+from carryall.ports.body import Body
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.clock import Clock
+from carryall.ports.ids import Ids
+from carryall.ports.leases import Lease, Leases
+from carryall.ports.staging import Landing, Staging
+from carryall.ports.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+_KEPT_AFTER = (BodyTruncated, BodyStalled, Interrupted)
+
+
+@dataclass(frozen=True, slots=True)
+class DoorRules:
+    """How the door treats uploads.
+
+    Attributes:
+        expiry: a resumable upload that nobody continues is given up after this long.
+        checkpoints: how often progress is made durable.
+        default_store: where files go unless the request names a store.
+    """
+
+    expiry: timedelta
+    checkpoints: Checkpoints
+    default_store: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Write:
+    """One receive, as decided: where the bytes go, and what they replace."""
+
+    upload: Upload
+    principal: Principal
+    target: Segment
+    mode: Mode
+    expect: Mapping[str, str]
+
+    @property
+    def replaced(self) -> Segment | None:
+        old = self.upload.segments.get(self.target.index)
+        return old if self.mode is Mode.REPLACE else None
+
+    @property
+    def may_checkpoint(self) -> bool:
+        return self.upload.is_resumable and self.mode is Mode.APPEND and not self.expect
+
+
+class Door:
+    """Opens uploads, receives their bytes, completes them."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        staging: Staging,
+        leases: Leases,
+        admission: Admission,
+        completion: Completion,
+        telemetry: Telemetry,
+        clock: Clock,
+        ids: Ids,
+        rules: DoorRules,
+    ) -> None:
+        self._catalog = catalog
+        self._staging = staging
+        self._leases = leases
+        self._admission = admission
+        self._completion = completion
+        self._telemetry = telemetry
+        self._clock = clock
+        self._ids = ids
+        self._rules = rules
+
+    async def open(
+        self, principal: Principal, declared: Declared, *, is_resumable: bool = False, store: str | None = None
+    ) -> Upload:
+        """Begin an upload: decide on it and reserve its room, before any byte.
+
+        Raises Forbidden, TooLarge, TypeRefused, QuotaExceeded or RateLimited; nothing is left behind then.
+        """
+        principal.require(Scope.WRITE)
+        declared = self._admission.declared(principal, declared)
+        now = self._clock.now()
+        upload = Upload(
+            id=self._ids.long(),
+            owner=principal.id,
+            declared=declared,
+            store=store or self._rules.default_store,
+            limit_bytes=principal.plan.max_file_bytes,
+            reserved_bytes=declared.size or 0,
+            is_resumable=is_resumable,
+            created_at=now,
+            touched_at=now,
+            expires_at=now + self._rules.expiry,
+            size=declared.size,
+        )
+
+        def work(tx: Tx) -> None:
+            self._admission.check_names(tx, principal, declared)
+            quota.open_slot(tx, principal)
+            quota.reserve(tx, principal, upload.reserved_bytes)
+            tx.uploads.add(upload)
+
+        try:
+            await self._catalog.write(work)
+        except Refused as refused:
+            self._refused(upload, refused)
+            raise
+        log.info("upload.started", id=upload.id, owner=upload.owner, door=declared.door, size=declared.size)
+        return upload
+
+    async def receive(
+        self,
+        principal: Principal,
+        upload_id: str,
+        body: Body,
+        *,
+        offset: int = 0,
+        segment: int = 0,
+        mode: Mode = Mode.APPEND,
+        expect: Mapping[str, str] | None = None,
+    ) -> Upload:
+        """Take bytes into a segment; give the upload with what is durable now.
+
+        An older request for the same segment is asked to leave first. After a broken body an APPEND to a resumable
+        upload keeps what arrived; everything else keeps nothing of this request. With `expect` (digests of this body
+        by RFC 9530 name, hexadecimal) the write is all or nothing.
+
+        Raises OffsetMismatch, UploadClosed, TooLarge, QuotaExceeded, DigestMismatch, BodyTruncated, BodyStalled or
+        Interrupted. Cancelled, it keeps what a broken body would have kept.
+        """
+        principal.require(Scope.WRITE)
+        async with self._leases.hold(upload_id, segment) as lease:
+            upload = await self.look(principal, upload_id)
+            room = upload.admit(segment, offset, mode)
+            if room is not None and body.declared_size is not None and body.declared_size > room:
+                raise TooLarge(
+                    f"This request brings {body.declared_size} bytes; at most {max(0, room)} more are allowed.",
+                    limit=max(0, room),
+                )
+            held = upload.segments.get(segment, Segment(segment, 0))
+            target = held if mode is Mode.APPEND else replace(held, length=0, extent=_next_extent(upload, segment))
+            write = _Write(upload, principal, target, mode, expect or {})
+            return await self._land(write, body, lease, room)
+
+    async def _land(self, write: _Write, body: Body, lease: Lease, room: int | None) -> Upload:
+        algorithms = {"sha-256", *write.upload.declared.digests, *write.expect}
+        landing = await self._staging.land(write.upload.id, write.target, algorithms=algorithms)
+        reserved = _Reserved()
+        course = Course(
+            room=room,
+            grow=self._grower(write, body, reserved) if write.upload.size is None else None,
+            checkpoint=(lambda: self._checkpoint(write, landing)) if write.may_checkpoint else None,
+            checkpoints=self._rules.checkpoints,
+        )
+        failure: BaseException | None = None
+        try:
+            await land(body, landing, lease, course)
+        except BaseException as reason:  # noqa: BLE001  # raised again below, after the closing steps
+            failure = reason
+        try:
+            return await shielded(self._settle(write, landing, reserved.size, failure))
+        finally:
+            await shielded(landing.close())
+
+    async def _settle(
+        self, write: _Write, landing: Landing, reserved: int, failure: BaseException | None
+    ) -> Upload:
+        """Count what is to be kept, or keep nothing; then raise what went wrong."""
+        digests: Mapping[str, str] = {}
+        if failure is None:
+            digests = await landing.digests()
+            failure = _mismatch(write.expect, digests)
+        keeps = failure is None or (write.may_checkpoint and isinstance(failure, _KEPT_AFTER))
+        if not keeps and not isinstance(failure, CarryallError):
+            keeps = write.may_checkpoint  # cancelled: as after a broken body
+        if not keeps:
+            await self._drop(write, reserved)
+            assert failure is not None
+            raise failure
+        length = await landing.sync()
+        upload = await self._count(write, length, reserved)
+        if write.target.length == 0:
+            self._completion.remember(upload, digests)
+        if failure is not None:
+            raise failure
+        return upload
+
+    async def _count(self, write: _Write, length: int, reserved: int) -> Upload:
+        """Write what is durable on the segment's row; give back what was reserved and isn't needed."""
+        segment = replace(write.target, length=length)
+        before = write.upload.length_of(segment.index)
+
+        def work(tx: Tx) -> Upload:
+            upload = tx.uploads.get(write.upload.id)
+            if upload is None:
+                upload = write.upload
+            upload.require_open()
+            if write.upload.size is None:
+                surplus = reserved - (length - before)
+                quota.give_back(tx, upload.owner, upload.id, surplus)
+                upload = replace(upload, reserved_bytes=upload.reserved_bytes - surplus)
+            now = self._clock.now()
+            upload = upload.grown(segment, now=now, expires_at=now + self._rules.expiry)
+            tx.uploads.put_segment(upload.id, segment)
+            tx.uploads.save(upload)
+            return upload
+
+        upload = await self._catalog.write(work)
+        if write.replaced is not None and write.replaced.extent != segment.extent:
+            await self._staging.discard(upload.id, [write.replaced])
+        return upload
+
+    async def _drop(self, write: _Write, reserved: int) -> None:
+        await self._catalog.write(lambda tx: quota.give_back(tx, write.upload.owner, write.upload.id, reserved))
+        if write.mode is Mode.REPLACE:
+            with suppress(CarryallError):
+                await self._staging.discard(write.upload.id, [write.target])
+
+    async def _checkpoint(self, write: _Write, landing: Landing) -> None:
+        length = await landing.sync()
+        segment = replace(write.target, length=length)
+
+        def work(tx: Tx) -> None:
+            upload = tx.uploads.get(write.upload.id)
+            if upload is not None:
+                now = self._clock.now()
+                tx.uploads.put_segment(upload.id, segment)
+                tx.uploads.save(upload.grown(segment, now=now, expires_at=now + self._rules.expiry))
+
+        await self._catalog.write(work)
+
+    def _grower(self, write: _Write, body: Body, reserved: "_Reserved") -> "_Grow":
+        bound = body.declared_size if body.declared_size is not None else write.upload.declared.at_most
+        return _Grow(self._catalog, write, reserved, bound)
+
+    async def adopt(self, principal: Principal, scratch_id: str, upload_id: str, *, segment: int) -> Upload:
+        """Make the bytes of a scratch upload a segment of another one, replacing what that segment held.
+
+        For chunks that come before the id that they are for (DESIGN, admission in forms). The scratch upload is
+        closed. Raises what `receive` raises; the scratch upload is then still open, and the caller's to abort.
+        """
+        async with self._leases.hold(scratch_id), self._leases.hold(upload_id, segment):
+            scratch = await self.look(principal, scratch_id)
+            upload = await self.look(principal, upload_id)
+            room = upload.admit(segment, 0, Mode.REPLACE)
+            length = scratch.held_bytes
+            if room is not None and length > room:
+                raise TooLarge(f"This chunk has {length} bytes; at most {max(0, room)} more are allowed.", limit=room)
+            source = scratch.segments.get(0, Segment(0, 0))
+            target = Segment(segment, length, _next_extent(upload, segment))
+            await shielded(self._staging.move(scratch_id, source, upload_id, target))
+            adopted = await shielded(self._catalog.write(lambda tx: self._adopt(tx, scratch_id, upload_id, target)))
+            self._completion.forget(scratch_id)
+            if segment in upload.segments:
+                await self._staging.discard(upload_id, [upload.segments[segment]])
+            return adopted
+
+    def _adopt(self, tx: Tx, scratch_id: str, upload_id: str, target: Segment) -> Upload:
+        """Hand the bytes and their reservation over; what the replaced chunk held goes back to the owner's room."""
+        scratch, upload = tx.uploads.get(scratch_id), tx.uploads.get(upload_id)
+        if scratch is None or upload is None:
+            raise Missing("No such upload.", code="upload_not_found")
+        scratch.require_open()
+        upload.require_open()
+        now = self._clock.now()
+        replaced = upload.length_of(target.index)
+        tx.usages.release(upload.owner, replaced)
+        tx.usages.upload_closed(scratch.owner)
+        tx.uploads.save(replace(scratch.closed(State.ABORTED), touched_at=now))
+        upload = upload.grown(target, now=now, expires_at=now + self._rules.expiry)
+        upload = replace(upload, reserved_bytes=upload.reserved_bytes + scratch.reserved_bytes - replaced)
+        tx.uploads.put_segment(upload.id, target)
+        tx.uploads.save(upload)
+        return upload
+
+    async def complete(
+        self, principal: Principal, upload_id: str, *, segment_count: int | None = None
+    ) -> File:
+        """Make a file of an upload whose bytes are all here. Asked twice, it gives the same answer.
+
+        Raises Incomplete, Conflict, DigestMismatch, TypeRefused or PreconditionFailed; only the last three end the
+        upload, since its bytes can't become right any more.
+        """
+        return (await self._completion.complete(principal, [upload_id], segment_count=segment_count))[0]
+
+    async def complete_all(self, principal: Principal, upload_ids: list[str]) -> list[File]:
+        """Make files of several uploads in one transaction: all or none."""
+        return await self._completion.complete(principal, upload_ids)
+
+    async def accept(self, principal: Principal, declared: Declared, body: Body, *, store: str | None = None,
+                     expect: Mapping[str, str] | None = None) -> File:
+        """Open, receive and complete in one go; any failure aborts, and nothing is left."""
+        upload = await self.open(principal, declared, store=store)
+        try:
+            await self.receive(principal, upload.id, body, mode=Mode.REPLACE, expect=expect)
+            return await self.complete(principal, upload.id)
+        except BaseException as reason:
+            await shielded(self.abort(principal, upload.id, reason=reason))
+            raise
+
+    async def look(self, principal: Principal, upload_id: str) -> Upload:
+        """Give an upload. Raises Missing for one that isn't there or is somebody else's."""
+        upload = await self._catalog.read(lambda tx: tx.uploads.get(upload_id))
+        if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
+            raise Missing("No such upload.", code="upload_not_found")
+        return upload
+
+    async def abort(
+        self,
+        principal: Principal,
+        upload_id: str,
+        *,
+        reason: BaseException | None = None,
+        state: State = State.ABORTED,
+    ) -> None:
+        """Give an upload up and give its room back. One that is closed already is left as it is."""
+        async with self._leases.hold(upload_id):
+            upload = await self.look(principal, upload_id)
+
+            def work(tx: Tx) -> bool:
+                now_there = tx.uploads.get(upload_id)
+                if now_there is None or now_there.state is not State.OPEN:
+                    return False
+                tx.usages.release(now_there.owner, now_there.reserved_bytes)
+                tx.usages.upload_closed(now_there.owner)
+                tx.uploads.save(replace(now_there.closed(state), touched_at=self._clock.now()))
+                return True
+
+            if await self._catalog.write(work):
+                self._refused(upload, reason)
+                self._completion.forget(upload_id)
+                with suppress(CarryallError):  # the sweep takes what can't be removed now
+                    await self._staging.discard_all(upload_id)
+
+    def _refused(self, upload: Upload, reason: BaseException | None) -> None:
+        """Count and log an upload that didn't become a file."""
+        outcome = "refused" if isinstance(reason, Refused) else "broken"
+        code = reason.stable_code if isinstance(reason, CarryallError) else None
+        if isinstance(reason, QuotaExceeded):
+            self._telemetry.quota_refused(upload.declared.door)
+        self._telemetry.upload_ended(upload.declared.door, outcome, 0)
+        log.info("upload.failed", id=upload.id, owner=upload.owner, door=upload.declared.door, reason=code)
+
+
+class _Reserved:
+    """Bytes that one receive took from the owner's room on its way."""
+
+    size = 0
+
+
+class _Grow:
+    """Reserves room before bytes of unknown number are written."""
+
+    def __init__(self, catalog: Catalog, write: _Write, reserved: _Reserved, bound: int | None) -> None:
+        self._catalog = catalog
+        self._write = write
+        self._reserved = reserved
+        self._bound = bound
+
+    async def __call__(self, total: int) -> int:
+        """Reserve at least up to `total` bytes of this write; give up to where it reaches now."""
+        need = total - self._reserved.size
+        wish = quota.STEP_BYTES if self._bound is None else self._bound - self._reserved.size
+        write = self._write
+        self._reserved.size += await self._catalog.write(
+            lambda tx: quota.grow(tx, write.principal, write.upload.id, need=need, wish=max(need, wish))
+        )
+        return self._reserved.size
+
+
+def _next_extent(upload: Upload, index: int) -> int:
+    held = upload.segments.get(index)
+    return held.extent + 1 if held else 0
+
+
+def _mismatch(expect: Mapping[str, str], digests: Mapping[str, str]) -> DigestMismatch | None:
+    for name, wanted in expect.items():
+        if name in digests and digests[name] != wanted.lower():
+            return DigestMismatch(
+                f"The {name} of the bytes that came is not the one announced. They were discarded; send them again.",
+                algorithm=name,
+                expected=wanted.lower(),
+                actual=digests[name],
+            )
+    return None

@@ -1,0 +1,211 @@
+"""Give files back: find them by every name they have, read them, count what was read."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import structlog
+
+from carryall.model.errors import CarryallError, Missing, StoreError, Unauthenticated
+from carryall.model.file import CopyState, File, Link
+from carryall.model.principal import Principal, Scope
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.catalog_files import FileQuery
+from carryall.ports.clock import Clock
+from carryall.ports.secrets import Secrets
+from carryall.ports.store import Reading, Store
+from carryall.ports.telemetry import Telemetry
+
+log = structlog.get_logger(__name__)
+
+LINK_PURPOSE = "link"
+IMAGE_PURPOSE = "short"
+SAME_DOWNLOAD = timedelta(minutes=10)  # DESIGN, rules of the door: what counts as one download
+_REMEMBERED = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Presented:
+    """What came with a link: the signature's end and text, and a password, where they were given."""
+
+    link_id: str
+    expires_text: str | None = None
+    signature: str | None = None
+    password: str | None = None
+
+
+class Serve:
+    """Finds and reads files."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        stores: Mapping[str, Store],
+        secrets: Secrets,
+        telemetry: Telemetry,
+        clock: Clock,
+    ) -> None:
+        self._catalog = catalog
+        self._stores = stores
+        self._secrets = secrets
+        self._telemetry = telemetry
+        self._clock = clock
+        self._counted: dict[tuple[str, str], float] = {}
+
+    async def by_id(self, principal: Principal, file_id: str) -> File:
+        """Give a file of the principal's. Raises Missing for all others alike."""
+        return self._mine(principal, await self._catalog.read(lambda tx: tx.files.get(file_id)))
+
+    async def by_path(self, principal: Principal, path: str) -> File:
+        """Give the principal's file of this unique name."""
+        return self._mine(principal, await self._catalog.read(lambda tx: tx.files.by_path(principal.id, path)))
+
+    async def by_external_id(self, principal: Principal, external_id: str) -> File:
+        """Give the principal's file with this id of another service's."""
+        return self._mine(
+            principal, await self._catalog.read(lambda tx: tx.files.by_external_id(principal.id, external_id))
+        )
+
+    def _mine(self, principal: Principal, file: File | None) -> File:
+        principal.require(Scope.READ)
+        now = self._clock.now()
+        if file is None or not principal.sees(file.owner, file_id=file.id, external_id=file.external_id):
+            raise Missing("File not found", code="file_not_found")
+        if file.expires_at is not None and file.expires_at <= now:
+            raise Missing("File not found", code="file_not_found")
+        return file
+
+    async def by_short_id(self, short_id: str) -> File:
+        """Give the file of a short link, to whoever has the link."""
+        return self._live(await self._catalog.read(lambda tx: tx.files.by_short_id(short_id)))
+
+    async def by_public_name(self, name: str) -> File:
+        """Give the file that the gallery shows under this name."""
+        return self._live(await self._catalog.read(lambda tx: tx.files.by_public_name(name)))
+
+    def _live(self, file: File | None) -> File:
+        if file is None or (file.expires_at is not None and file.expires_at <= self._clock.now()):
+            raise Missing("File not found", code="file_not_found")
+        return file
+
+    async def by_link(self, presented: Presented) -> tuple[File, Link]:
+        """Give the file of a link that holds: signed where it ends, not over, and with its password.
+
+        Raises Missing, or Unauthenticated (`link_password_required`, `link_password_wrong`). Takes no download.
+        """
+        link, file = await self._catalog.read(lambda tx: self._linked(tx, presented.link_id))
+        if link is None or file is None or not self._holds(link, presented):
+            raise Missing("This link doesn't exist, or is over.", code="link_not_found")
+        await self._check_password(link, presented.password)
+        return self._live(file), link
+
+    def _linked(self, tx: Tx, link_id: str) -> tuple[Link | None, File | None]:
+        link = tx.links.get(link_id)
+        return link, tx.files.get(link.file_id) if link else None
+
+    def _holds(self, link: Link, presented: Presented) -> bool:
+        if link.expires_at is None:
+            return True
+        if presented.signature is None or presented.expires_text != str(int(link.expires_at.timestamp())):
+            return False
+        is_ours = self._secrets.verify(LINK_PURPOSE, link.id, link.expires_at, presented.signature)
+        return is_ours and link.expires_at > self._clock.now()
+
+    async def _check_password(self, link: Link, password: str | None) -> None:
+        if link.password_hash is None:
+            return
+        if password is None:
+            raise Unauthenticated(
+                "This link asks for a password: send it as HTTP Basic, with any user name.",
+                code="link_password_required",
+            )
+        if not await self._secrets.check_password(password, link.password_hash):
+            raise Unauthenticated("This is not the link's password.", code="link_password_wrong")
+
+    async def take(self, link: Link, client: str) -> None:
+        """Take one of a limited link's downloads for this client, before the first byte.
+
+        Further requests of the same client within 10 minutes belong to the same download. Raises Missing when none
+        is left.
+        """
+        if link.max_downloads is None:
+            return
+        now = self._clock.now()
+
+        def work(tx: Tx) -> bool:
+            if tx.grants.taken_since(link.id, client, now - SAME_DOWNLOAD):
+                return True
+            if not tx.links.take(link.id):
+                return False
+            tx.grants.add(link.id, client, now)
+            return True
+
+        if not await self._catalog.write(work):
+            raise Missing("This link's downloads are used up.", code="link_used_up")
+
+    async def read(self, file: File, start: int, stop: int) -> Reading:
+        """Open the half-open range of a file's bytes in whichever store has them.
+
+        Raises StoreError when no store can give them now.
+        """
+        failure: CarryallError | None = None
+        for copy in file.copies:
+            store = self._stores.get(copy.store)
+            if store is None or copy.state is not CopyState.STORED:
+                continue
+            try:
+                return await store.open(copy.key, start, stop)
+            except (StoreError, Missing) as error:
+                failure = error
+                log.error("file.unreadable", id=file.id, store=copy.store, reason=error.stable_code)
+        raise StoreError("The file can't be read now.", retryable=True, code="file_unreadable") from failure
+
+    async def count_download(self, file: File, client: str, *, via: str, size: int) -> None:
+        """Count a download that was sent: once for one client and link within 10 minutes."""
+        now = self._clock.now()
+        if not self._is_new_download(f"{via}:{file.id}", client, now.timestamp()):
+            return
+
+        def work(tx: Tx) -> None:
+            tx.files.count_download(file.id, size, now)
+            tx.usages.count_download(file.owner, size, now)
+
+        await self._catalog.write(work)
+
+    def _is_new_download(self, link: str, client: str, now_s: float) -> bool:
+        last_s = self._counted.get((link, client))
+        if last_s is not None and now_s - last_s < SAME_DOWNLOAD.total_seconds():
+            return False
+        if len(self._counted) >= _REMEMBERED:
+            oldest = now_s - SAME_DOWNLOAD.total_seconds()
+            self._counted = {key: at for key, at in self._counted.items() if at > oldest}
+        self._counted[link, client] = now_s
+        return True
+
+    def served(self, size: int) -> None:
+        """Measure bytes that left."""
+        self._telemetry.served(size)
+
+    async def find(self, principal: Principal, query: FileQuery) -> list[File]:
+        """Give the files that fit among those that the principal sees."""
+        principal.require(Scope.READ)
+        narrowed = narrowed_to(principal, query)
+        return list(await self._catalog.read(lambda tx: tx.files.find(narrowed)))
+
+    async def count(self, principal: Principal, query: FileQuery) -> int:
+        """Count the files that fit among those that the principal sees."""
+        principal.require(Scope.READ)
+        narrowed = narrowed_to(principal, query)
+        return await self._catalog.read(lambda tx: tx.files.count(narrowed))
+
+
+def narrowed_to(principal: Principal, query: FileQuery) -> FileQuery:
+    """Give the query within what the principal may see; an administrator may name any owner, or none."""
+    if principal.is_admin:
+        return query
+    return replace(
+        query,
+        owner=principal.id,
+        file_id=principal.file_id or query.file_id,
+        external_id=principal.external_file_id or query.external_id,
+    )

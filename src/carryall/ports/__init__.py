@@ -1,0 +1,1 @@
+"""The contracts: what Carryall needs from the world, one Protocol per file. The prose is the point."""

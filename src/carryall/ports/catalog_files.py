@@ -1,0 +1,146 @@
+"""The catalog's memory of uploads and files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal, Protocol
+
+from carryall.model.file import Copy, File
+from carryall.model.upload import Segment, Upload
+
+
+class Uploads(Protocol):
+    """Uploads and their segments."""
+
+    def add(self, upload: Upload) -> None:
+        """Write a new upload."""
+        ...
+
+    def get(self, upload_id: str) -> Upload | None:
+        """Give an upload with its segments."""
+        ...
+
+    def save(self, upload: Upload) -> None:
+        """Write everything about an upload that can change, but not its segments."""
+        ...
+
+    def put_segment(self, upload_id: str, segment: Segment) -> None:
+        """Write one segment, new or again."""
+        ...
+
+    def stale(self, now: datetime, limit: int) -> Sequence[str]:
+        """Give open uploads whose time is up."""
+        ...
+
+    def one_shot_open(self) -> Sequence[str]:
+        """Give open uploads that can't be resumed; after a restart nobody is sending them."""
+        ...
+
+    def forget_closed(self, before: datetime, limit: int) -> int:
+        """Remove closed uploads' rows that nothing touched since; give how many went."""
+        ...
+
+    def open_of(self, owner: str, limit: int) -> Sequence[Upload]:
+        """Give an owner's open uploads, newest first."""
+        ...
+
+
+Sort = Literal["created", "-created", "name", "-name", "size", "-size"]
+
+
+@dataclass(frozen=True, slots=True)
+class FileQuery:
+    """Which files, in which order.
+
+    Attributes:
+        owner: None for everybody's.
+        door: only those that came through this surface or protocol.
+        name_contains: letters in the name, whatever their case.
+        type_prefix: "image/" or "image/png".
+        after: the sort value and id of the last file of the page before (keyset paging).
+        limit: how many at most.
+    """
+
+    owner: str | None = None
+    door: str | None = None
+    name_contains: str | None = None
+    type_prefix: str | None = None
+    created_from: datetime | None = None
+    created_before: datetime | None = None
+    external_id: str | None = None
+    has_external_id: bool = False
+    file_id: str | None = None
+    path_prefix: str | None = None
+    idle_since: datetime | None = None
+    sort: Sort = "-created"
+    after: tuple[str | int, str] | None = None
+    offset: int = 0
+    limit: int = 100
+
+
+class Files(Protocol):
+    """Files and their copies."""
+
+    def add(self, file: File) -> None:
+        """Write a new file with its copies."""
+        ...
+
+    def get(self, file_id: str) -> File | None:
+        """Give a file by its id."""
+        ...
+
+    def by_short_id(self, short_id: str) -> File | None:
+        """Give a file by its short id."""
+        ...
+
+    def by_path(self, owner: str, path: str) -> File | None:
+        """Give an owner's file by its unique name."""
+        ...
+
+    def by_public_name(self, name: str) -> File | None:
+        """Give the file that the gallery serves under this name."""
+        ...
+
+    def by_external_id(self, owner: str, external_id: str) -> File | None:
+        """Give an owner's file by the id that another service gave it."""
+        ...
+
+    def by_upload(self, upload_id: str) -> File | None:
+        """Give the file that an upload became."""
+        ...
+
+    def find(self, query: FileQuery) -> Sequence[File]:
+        """Give the files that fit, in order."""
+        ...
+
+    def count(self, query: FileQuery) -> int:
+        """Count the files that fit, whatever the page."""
+        ...
+
+    def rename(self, file_id: str, name: str) -> None:
+        """Set the name."""
+        ...
+
+    def set_expiry(self, file_id: str, expires_at: datetime | None, retention: timedelta | None) -> None:
+        """Set when the file goes, and whether downloads put that off."""
+        ...
+
+    def count_download(self, file_id: str, size: int, now: datetime) -> None:
+        """Count one download of so many bytes and put off the expiry where the file has a retention. Never loses one."""
+        ...
+
+    def put_copy(self, file_id: str, copy: Copy) -> None:
+        """Write one copy, new or again."""
+        ...
+
+    def remove(self, file_id: str) -> None:
+        """Remove a file, its copies and its links."""
+        ...
+
+    def expired(self, now: datetime, limit: int) -> Sequence[File]:
+        """Give files whose time is up."""
+        ...
+
+    def holds_key(self, store: str, key: str) -> bool:
+        """Tell whether any file has a copy under this key."""
+        ...

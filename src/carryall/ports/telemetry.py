@@ -1,0 +1,23 @@
+"""What operators count."""
+
+from typing import Protocol
+
+
+class Telemetry(Protocol):
+    """Takes measurements. Never raises, never waits."""
+
+    def upload_ended(self, door: str, outcome: str, size: int) -> None:
+        """Count an upload by its door and its outcome ("stored", "refused", "broken"); size in bytes."""
+        ...
+
+    def quota_refused(self, door: str) -> None:
+        """Count a refusal for want of room."""
+        ...
+
+    def served(self, size: int) -> None:
+        """Count bytes that left in a download."""
+        ...
+
+    def job_ended(self, kind: str, outcome: str) -> None:
+        """Count a job by its kind and its outcome ("done", "retried", "failed")."""
+        ...

@@ -1,0 +1,1 @@
+"""Plug: how often somebody asked."""

@@ -1,0 +1,23 @@
+"""Rates of one process, in memory."""
+
+import math
+import time
+
+from limits import RateLimitItemPerMinute
+from limits.storage import MemoryStorage
+from limits.strategies import MovingWindowRateLimiter
+
+
+class MemoryRates:
+    """Implements `ports.rates.Rates` with the `limits` library's exact moving window."""
+
+    def __init__(self) -> None:
+        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+
+    def hit(self, key: str, per_minute: int) -> int | None:
+        """Count one hit."""
+        item = RateLimitItemPerMinute(per_minute)
+        if self._limiter.hit(item, key):
+            return None
+        free_at = self._limiter.get_window_stats(item, key).reset_time
+        return max(1, math.ceil(free_at - time.time()))  # noqa: TID251  # the library tells its reset as wall-clock time

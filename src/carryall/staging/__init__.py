@@ -1,0 +1,1 @@
+"""Plug: where bytes land first."""

@@ -1,0 +1,104 @@
+"""One write to one extent: chunks are gathered and written on a thread while the next ones arrive."""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any
+
+from carryall.model.errors import CarryallError, Unavailable
+from carryall.staging.digest import Digester
+
+_BATCH_BYTES = 1 << 20  # spec/performance.md: 64 KiB -> 1 MiB writes go 1.6 times as fast
+
+
+class DiskLanding:
+    """Implements `ports.staging.Landing`. At most two batches (2 MiB) are in memory: one gathering, one being written."""
+
+    def __init__(
+        self,
+        fd: int,
+        start: int,
+        digester: Digester,
+        do: Callable[..., Awaitable[Any]],
+        *,
+        is_durable: bool,
+    ) -> None:
+        self._fd = fd
+        self._length = start
+        self._digester = digester
+        self._do = do
+        self._is_durable = is_durable
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._under_way: asyncio.Task[None] | None = None
+        self._failure: CarryallError | None = None
+        self.taken = 0
+
+    async def put(self, chunk: bytes) -> None:
+        """Take a non-empty chunk."""
+        self._batch.append(chunk)
+        self._batch_bytes += len(chunk)
+        self.taken += len(chunk)
+        if self._batch_bytes >= _BATCH_BYTES:
+            await self._send()
+
+    async def sync(self) -> int:
+        """Write and sync everything that was put."""
+        await self._send()
+        await self._settle()
+        if self._is_durable:
+            try:
+                await self._do(os.fdatasync if hasattr(os, "fdatasync") else os.fsync, self._fd)
+            except CarryallError as error:
+                # The kernel may have dropped the dirty pages: a second fsync would succeed and lie.
+                self._failure = error
+                raise
+        return self._length
+
+    async def digests(self) -> dict[str, str]:
+        """Give the digests of what was put."""
+        await self._send()
+        await self._settle()
+        return self._digester.hexadecimal()
+
+    async def close(self) -> None:
+        """Let go of the extent."""
+        with suppress(CarryallError):
+            await self._settle()
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            with suppress(CarryallError):
+                await self._do(os.close, fd)
+
+    async def _send(self) -> None:
+        await self._settle()
+        if self._batch:
+            batch, self._batch, self._batch_bytes = self._batch, [], 0
+            self._under_way = asyncio.ensure_future(self._write(batch))
+
+    async def _settle(self) -> None:
+        """Wait for the write that is under way. A cancellation of the waiter doesn't touch the write."""
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
+            self._under_way = None
+        if self._failure is not None:
+            raise self._failure
+
+    async def _write(self, batch: list[bytes]) -> None:
+        try:
+            self._length += await self._do(self._write_all, batch, self._length)
+        except CarryallError as error:
+            self._failure = error
+
+    def _write_all(self, batch: list[bytes], offset: int) -> int:
+        data = batch[0] if len(batch) == 1 else b"".join(batch)
+        self._digester.update(data)
+        view = memoryview(data)
+        while view:
+            count = os.pwrite(self._fd, view, offset)
+            if count == 0:
+                raise Unavailable("The server's disk takes no bytes.", code="disk_failed")
+            offset += count
+            view = view[count:]
+        return len(data)

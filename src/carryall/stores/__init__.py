@@ -1,0 +1,1 @@
+"""Plug: where files live."""

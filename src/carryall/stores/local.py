@@ -1,0 +1,170 @@
+"""Files on the local disk, adopted from staging by a hard link where both are on one file system."""
+
+import asyncio
+import errno
+import os
+import shutil
+import time
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+from carryall.model.errors import Missing, NoRoom, StoreError
+from carryall.ports.store import Capabilities, Stored
+
+T = TypeVar("T")
+_SHARDS = 256
+_READ_BYTES = 1 << 20
+_THREADS = 16
+_HALF = ".half"  # the ending of a copy that isn't finished; never a key, since keys have no dot at their start
+
+
+class LocalStore:
+    """Implements `ports.store.Store`: `root/<shard>/<key>`. Keys are generated; a client's name never gets here."""
+
+    capabilities = Capabilities(is_local=True)
+
+    def __init__(self, name: str, root: Path, *, is_durable: bool = True) -> None:
+        self.name = name
+        self._root = root
+        self._is_durable = is_durable
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix=f"store-{name}")
+
+    def prepare(self) -> None:
+        """Make the folders, durably. Called once before use."""
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for shard in range(_SHARDS):
+            (self._root / f"{shard:02x}").mkdir(exist_ok=True, mode=0o700)
+        self._sync(self._root)
+
+    def close(self) -> None:
+        """Wait for the threads."""
+        self._threads.shutdown()
+
+    async def put(self, key: str, path: Path, *, size: int, media_type: str) -> None:
+        """Keep the bytes of a local file."""
+        await self._do(self._put, self._path(key), path, size)
+
+    def _put(self, target: Path, source: Path, size: int) -> None:
+        if source.stat().st_size != size:
+            raise StoreError("The staged bytes are not as many as were counted.", retryable=False, code="staging_lost")
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except FileExistsError:
+            # An earlier try got this far. The same key always has the same bytes, so the length tells all.
+            if target.stat().st_size != size:
+                raise StoreError("Another file lies under this key.", retryable=False) from None
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+                raise
+            self._copy(target, source)
+        self._sync(target.parent)
+
+    def _copy(self, target: Path, source: Path) -> None:
+        half = target.with_name(target.name + _HALF)
+        try:
+            with source.open("rb") as reading, half.open("wb") as writing:
+                shutil.copyfileobj(reading, writing, _READ_BYTES)
+                writing.flush()
+                os.fsync(writing.fileno())
+            half.replace(target)
+        finally:
+            half.unlink(missing_ok=True)
+
+    async def open(self, key: str, start: int, stop: int) -> "LocalReading":
+        """Open the half-open range."""
+        fd = await self._do(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        return LocalReading(fd, start, stop, self._do)
+
+    async def erase(self, key: str) -> None:
+        """Remove a key."""
+
+        def unlink() -> None:
+            with suppress(FileNotFoundError):
+                self._path(key).unlink()
+
+        await self._do(unlink)
+
+    async def stat(self, key: str) -> Stored:
+        """Tell a key's size."""
+        return await self._do(_stat, self._path(key))
+
+    async def list(self) -> AsyncIterator[Stored]:
+        """Walk over every key."""
+        for shard in range(_SHARDS):
+            for found in await self._do(_stat_all, self._root / f"{shard:02x}"):
+                yield found
+
+    async def ready(self) -> None:
+        """Raise StoreError when the store can't be used now."""
+
+        def look() -> None:
+            if not os.access(self._root, os.W_OK | os.X_OK):
+                raise StoreError(f"The folder of store {self.name} can't be written.", retryable=True)
+
+        await self._do(look)
+
+    def _path(self, key: str) -> Path:
+        return self._root / f"{zlib.crc32(key.encode()) % _SHARDS:02x}" / key
+
+    def _sync(self, folder: Path) -> None:
+        if self._is_durable and os.name != "nt":
+            fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+    async def _do(self, work: Callable[..., T], *args: object) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        except FileNotFoundError as error:
+            raise Missing("The stored file isn't there.", code="file_damaged") from error
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise NoRoom("The server's disk is full.", retry_after_s=60) from error
+            raise StoreError(f"Store {self.name} failed.", retryable=True, code="disk_failed") from error
+
+
+class LocalReading:
+    """Implements `ports.store.Reading` over one open file."""
+
+    def __init__(self, fd: int, start: int, stop: int, do: Callable[..., Awaitable[Any]]) -> None:
+        self._fd = fd
+        self._start = start
+        self._stop = stop
+        self._do = do
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give the range in chunks."""
+        at = self._start
+        while at < self._stop:
+            chunk: bytes = await self._do(os.pread, self._fd, min(_READ_BYTES, self._stop - at), at)
+            if not chunk:
+                raise StoreError("The stored file is shorter than it was.", retryable=False, code="file_damaged")
+            at += len(chunk)
+            yield chunk
+
+    async def aclose(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            os.close(fd)
+
+
+def _stat(path: Path) -> Stored:
+    stat = path.stat(follow_symlinks=False)
+    # Ages are taken from the file system's own clock, which also gave the time of the last write.
+    age_s = max(0.0, time.time() - stat.st_mtime)  # noqa: TID251  # see above
+    return Stored(key=path.name, size=stat.st_size, age_s=age_s)
+
+
+def _stat_all(folder: Path) -> list[Stored]:
+    found = []
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError):
+            found.append(_stat(path))
+    return found

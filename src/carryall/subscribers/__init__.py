@@ -1,0 +1,1 @@
+"""Plug: who is told what happened."""

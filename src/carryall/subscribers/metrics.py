@@ -1,0 +1,70 @@
+"""What operators count, for Prometheus."""
+
+from collections.abc import Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+
+class PrometheusTelemetry:
+    """Implements `ports.telemetry.Telemetry`, and what the HTTP face measures; one registry per server."""
+
+    def __init__(self) -> None:
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter(
+            "carryall_requests",
+            "Requests by method, route and status.",
+            ["method", "route", "status"],
+            registry=registry,
+        )
+        self._seconds = Histogram(
+            "carryall_request_seconds", "Time from a request's head to its answer's end.", ["route"], registry=registry
+        )
+        self._in = Counter("carryall_received_bytes", "Bytes of request bodies.", registry=registry)
+        self._out = Counter("carryall_sent_bytes", "Bytes of answers' bodies.", registry=registry)
+        self._uploads = Counter(
+            "carryall_uploads", "Uploads by door and outcome.", ["door", "outcome"], registry=registry
+        )
+        self._upload_bytes = Counter(
+            "carryall_stored_bytes", "Bytes of uploads that became files.", ["door"], registry=registry
+        )
+        self._quota = Counter(
+            "carryall_quota_refusals", "Uploads refused for want of room.", ["door"], registry=registry
+        )
+        self._served = Counter("carryall_served_bytes", "Bytes of files that were downloaded.", registry=registry)
+        self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
+        self._queue = Gauge("carryall_job_queue", "Jobs by kind and state now.", ["kind", "state"], registry=registry)
+
+    def upload_ended(self, door: str, outcome: str, size: int) -> None:
+        """Count an upload."""
+        self._uploads.labels(door, outcome).inc()
+        if size:
+            self._upload_bytes.labels(door).inc(size)
+
+    def quota_refused(self, door: str) -> None:
+        """Count a refusal for want of room."""
+        self._quota.labels(door).inc()
+
+    def served(self, size: int) -> None:
+        """Count bytes of a download."""
+        self._served.inc(size)
+
+    def job_ended(self, kind: str, outcome: str) -> None:
+        """Count a job."""
+        self._jobs.labels(kind, outcome).inc()
+
+    def request_ended(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request. `route` is the route's pattern, never the path: paths are without number."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def moved(self, received: int, sent: int) -> None:
+        """Count bytes of bodies."""
+        self._in.inc(received)
+        self._out.inc(sent)
+
+    def page(self, queue: Mapping[tuple[str, str], int]) -> bytes:
+        """Give everything in Prometheus' text format, with the job queue as it is now."""
+        self._queue.clear()
+        for (kind, state), number in queue.items():
+            self._queue.labels(kind, state).set(number)
+        return generate_latest(self._registry)

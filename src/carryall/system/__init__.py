@@ -1,0 +1,1 @@
+"""Plug: the machine's clock and randomness."""

@@ -1,0 +1,1 @@
+"""Face: time. What is done later, and what is done again and again."""

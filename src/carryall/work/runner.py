@@ -1,0 +1,128 @@
+"""Run jobs: claim, run, back off, give up visibly, drain at the end."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import structlog
+
+from carryall.model.errors import CarryallError
+from carryall.model.work import Job
+from carryall.operations.jobs import Bell
+from carryall.operations.queue import Queue
+from carryall.ports.telemetry import Telemetry
+from carryall.work.schedule import BY_ID, PERIODIC
+
+log = structlog.get_logger(__name__)
+
+Verbs = Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]]
+
+_POLL_S = 5.0
+_FIRST_WAIT = timedelta(seconds=10)
+_LONGEST_WAIT = timedelta(hours=1)
+
+
+def back_off(attempts: int, jitter: float) -> timedelta:
+    """Give the wait before the next try: doubling from 10 s to an hour, spread by up to a quarter.
+
+    Args:
+        attempts: tries so far, at least 1.
+        jitter: 0 to 1; spreads the retries of many jobs that failed together.
+    """
+    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts - 1, 12))
+    return wait * (1 + jitter / 4)
+
+
+class Runner:
+    """Runs jobs one by one on several lanes, until it is told to drain."""
+
+    def __init__(self, queue: Queue, verbs: Verbs, bell: Bell, telemetry: Telemetry, *, lanes: int) -> None:
+        self._queue = queue
+        self._verbs = verbs
+        self._bell = bell
+        self._telemetry = telemetry
+        self._lanes = lanes
+        self._is_draining = False
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def run(self) -> None:
+        """Run until `drain`."""
+        await self._queue.ensure((periodic.job_id, periodic.kind) for periodic in PERIODIC)
+        while not self._is_draining:
+            try:
+                claimed = await self._claim()
+            except CarryallError as error:
+                log.error("jobs.unreachable", reason=error.stable_code)
+                claimed = []
+            for job in claimed:
+                task = asyncio.ensure_future(self._run(job))
+                self._running.add(task)
+                task.add_done_callback(self._ended)
+            if not claimed and not self._is_draining:
+                await self._bell.wait(await self._pause_s())
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._bell.ring()
+
+    async def drain(self, grace: timedelta) -> None:
+        """Take no more jobs and wait for those that run; one that doesn't end in time runs again after its lease."""
+        self._is_draining = True
+        self._bell.ring()
+        if self._running:
+            _, left = await asyncio.wait(self._running, timeout=grace.total_seconds())
+            for task in left:
+                task.cancel()
+
+    async def run_due(self) -> int:
+        """Run everything that is due now, one after the other; give how many. For `carryall work --once` and tests."""
+        done = 0
+        while jobs := await self._claim():
+            for job in jobs:
+                await self._run(job)
+            done += len(jobs)
+        return done
+
+    async def _claim(self) -> list[Job]:
+        free = self._lanes - len(self._running)
+        return await self._queue.claim(free) if free > 0 else []
+
+    async def _pause_s(self) -> float:
+        wait = await self._queue.until_due()
+        if wait is None or len(self._running) >= self._lanes:
+            return _POLL_S
+        return min(_POLL_S, max(0.0, wait.total_seconds()))
+
+    async def _run(self, job: Job) -> None:
+        try:
+            verb = self._verbs.get(job.kind)
+            if verb is None:
+                raise CarryallError(f"This version knows no jobs of kind {job.kind}.", code="job_unknown")
+            await verb(job.payload)
+        except Exception as error:
+            await self._failed(job, error)
+        else:
+            await self._done(job)
+
+    async def _done(self, job: Job) -> None:
+        self._telemetry.job_ended(job.kind, "done")
+        periodic = BY_ID.get(job.id)
+        await self._queue.done(job, again_in=periodic.every if periodic else None)
+
+    async def _failed(self, job: Job, error: Exception) -> None:
+        text = error.message if isinstance(error, CarryallError) else type(error).__name__
+        is_final = isinstance(error, CarryallError) and not error.retryable
+        gives_up = job.id not in BY_ID and (is_final or job.attempts >= job.max_attempts)
+        self._telemetry.job_ended(job.kind, "failed" if gives_up else "retried")
+        known = isinstance(error, CarryallError)
+        log.warning(
+            "job.failed", id=job.id, kind=job.kind, attempts=job.attempts, gave_up=gives_up, reason=text,
+            exc_info=None if known else error,
+        )
+        if gives_up:
+            await self._queue.give_up(job, text)
+        else:
+            wait = back_off(job.attempts, random.random())  # noqa: S311  # spreads load; guards nothing
+            await self._queue.retry(job, wait=wait, error=text)

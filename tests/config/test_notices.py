@@ -1,0 +1,85 @@
+"""What is said at the start about names that have no effect and risks that were chosen."""
+
+import pytest
+
+from carryall.config import load_settings
+from carryall.config.notices import FOLDER_HINTS
+
+
+def notices(**environ: str) -> tuple[str, ...]:
+    """Return what is said about this environment."""
+    return load_settings(environ, None).notices
+
+
+def test_nothing_is_said_about_the_defaults() -> None:
+    """A plain start is silent; empty names are not set."""
+    assert notices() == ()
+    assert notices(CACHE_TTL="", S3_BUCKET_NAME=" ") == ()
+
+
+def test_another_database_is_ignored() -> None:
+    """Tortoise's DATABASE_URL is named, and what it holds is not shown."""
+    (said,) = notices(DATABASE_URL="sqlite://./uploads/blobserver.db?password=abc123")
+
+    assert said.startswith("DATABASE_URL is ignored")
+    assert "abc123" not in said
+
+
+def test_the_cache_has_no_effect() -> None:
+    """CACHE_TTL is named as without effect."""
+    assert notices(CACHE_TTL="300")[0].startswith("CACHE_TTL has no effect")
+
+
+def test_the_misspelt_rate_is_read() -> None:
+    """REQUEST_TIMES_PER_MINTUE works as it is spelled, and its name here is told."""
+    settings = load_settings({"REQUEST_TIMES_PER_MINTUE": "7"}, None)
+
+    assert settings.user_requests_per_minute == 7
+    assert "CARRYALL_USER_REQUESTS_PER_MINUTE" in settings.notices[0]
+
+
+def test_stores_that_are_not_there() -> None:
+    """Names of stores that this version doesn't have are listed, one notice for each store, without values."""
+    said = notices(S3_ACCESS_KEY="AKIA99", S3_BUCKET_NAME="mine", MEGA_EMAIL="a@example.org", MEGA_PASSWORD="pa55")
+
+    assert len(said) == 2
+    assert said[0].startswith("Without effect: S3_ACCESS_KEY, S3_BUCKET_NAME. This version has no store s3")
+    assert said[1].startswith("Without effect: MEGA_EMAIL, MEGA_PASSWORD. This version has no store mega")
+    assert not any(value in text for text in said for value in ("AKIA99", "pa55"))
+
+
+def test_stores_that_are_there_are_not_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once a version has the store, its names are no news."""
+    monkeypatch.setattr("carryall.config.notices.STORES", ("local", "s3"))
+
+    assert notices(S3_BUCKET_NAME="mine") == ()
+
+
+def test_folders_are_hints() -> None:
+    """Folders of the described systems are neither served nor needed; all of them are named in one sentence."""
+    (said,) = notices(**dict.fromkeys(FOLDER_HINTS, "/srv/x"))
+
+    assert said.startswith("Neither served nor needed: ")
+    assert all(name in said for name in FOLDER_HINTS)
+    assert "CARRYALL_DATA_DIR" in said
+
+
+def test_reload_is_for_development() -> None:
+    """A server that reloads says so."""
+    assert "for development" in notices(RELOAD="true")[0]
+
+
+@pytest.mark.parametrize("host", ["::", "192.0.2.1", "files.example.org"])
+def test_an_open_gallery_on_a_public_address_says_so(host: str) -> None:
+    """Whoever can reach the address can send images; closing the gallery ends the notice."""
+    (said,) = notices(HOST=host)
+
+    assert "without a token" in said
+    assert host in said
+    assert notices(HOST=host, CARRYALL_GALLERY_ANONYMOUS="false") == ()
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost"])
+def test_an_open_gallery_on_this_machine_is_silent(host: str) -> None:
+    """The loopback address is nobody else's."""
+    assert notices(HOST=host) == ()
