@@ -1,7 +1,7 @@
 """Settings -> a running server. The only file that names concrete classes."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -19,7 +19,6 @@ from carryall.catalog.migrate import migrate_sqlite
 from carryall.catalog.sqlite import SqliteCatalog
 from carryall.checks.sniff import sniff
 from carryall.config import Settings
-
 from carryall.http.app import build_app
 from carryall.http.body import Pace
 from carryall.http.context import Context, HttpRules
@@ -44,6 +43,7 @@ from carryall.operations.jobs import Bell
 from carryall.operations.queue import Queue
 from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
+from carryall.operations.world import World
 from carryall.rates.memory import MemoryRates
 from carryall.staging.disk import DiskStaging
 from carryall.stores.local import LocalStore
@@ -63,19 +63,15 @@ _LEAST_FREE_BYTES = 64 << 20  # /ready says no below this
 
 @dataclass(frozen=True, slots=True)
 class Plugs:
-    """What touches the world."""
+    """What touches the world and has to be opened and closed, and what the verbs see of it."""
 
     catalog: SqliteCatalog
     staging: DiskStaging
-    stores: Mapping[str, LocalStore]
-    leases: ProcessLeases
-    telemetry: PrometheusTelemetry
+    local: LocalStore
     outbound: GuardedHttp
-    vault: Vault
-    clock: SystemClock
-    ids: RandomIds
-    rates: MemoryRates
+    telemetry: PrometheusTelemetry
     bell: Bell
+    world: World
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +91,8 @@ class House:
     async def open(self) -> AsyncIterator["House"]:
         """Make the verbs work: the folders, the catalog and its tables are there inside the block."""
         plugs = self.plugs
-        for room in (plugs.staging, *plugs.stores.values()):
-            room.prepare()
+        plugs.staging.prepare()
+        plugs.local.prepare()
         migrate_sqlite(catalog_path(self.settings))
         plugs.catalog.start()
         try:
@@ -108,8 +104,7 @@ class House:
     def _close(self) -> None:
         self.plugs.catalog.close()
         self.plugs.staging.close()
-        for store in self.plugs.stores.values():
-            store.close()
+        self.plugs.local.close()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -154,36 +149,45 @@ def catalog_path(settings: Settings) -> Path:
 def build(settings: Settings) -> House:
     """Wire everything. The settings must have their secrets (`ensure_secrets`)."""
     plugs = _plugs(settings)
-    plans = _plans(settings)
+    world, plans = plugs.world, _plans(settings)
     announce = _announce(settings, plugs)
-    serve = Serve(plugs.catalog, plugs.stores, plugs.vault, plugs.telemetry, plugs.clock)
-    files = Files(plugs.catalog, serve, plugs.vault, announce, plugs.clock, plugs.ids)
-    admission = Admission(plugs.catalog, plugs.rates)
-    door = _door(settings, plugs, admission, announce)
+    serve = Serve(world)
+    files = Files(world, serve, announce)
+    admission = Admission(world)
+    door = _door(settings, world, admission, announce)
     authenticate = _authenticate(settings, plugs, plans)
+    accounts = Accounts(
+        world,
+        announce,
+        files,
+        allowed_users=frozenset(settings.allowed_users),
+        built_in_plans=plans.named(),
+    )
     context = Context(
         door=door,
         serve=serve,
         files=files,
-        accounts=_accounts(settings, plugs, plans, announce, files),
+        accounts=accounts,
         authenticate=authenticate,
         admission=admission,
-        health=Health(plugs.catalog, plugs.staging, plugs.stores, least_free=_LEAST_FREE_BYTES),
-        secrets=plugs.vault,
-        clock=plugs.clock,
-        ids=plugs.ids,
+        health=Health(world, least_free=_LEAST_FREE_BYTES),
+        secrets=world.secrets,
+        clock=world.clock,
+        ids=world.ids,
         meter=plugs.telemetry,
         rules=_http_rules(settings),
     )
-    expire = _expire(settings, plugs, door, announce, authenticate)
-    queue = Queue(plugs.catalog, plugs.clock)
+    expire = Expire(
+        world, door, announce, admin=authenticate.admin, sweep_after=timedelta(seconds=settings.sweep_after_s)
+    )
+    queue = Queue(world)
     return House(
         settings=settings,
         plugs=plugs,
         context=context,
         announce=announce,
         expire=expire,
-        doctor=Doctor(plugs.catalog, plugs.staging, plugs.stores),
+        doctor=Doctor(world),
         queue=queue,
         runner=_runner(settings, plugs, queue, announce, expire),
     )
@@ -204,18 +208,28 @@ def _plugs(settings: Settings) -> Plugs:
     is_durable = settings.durability == "full"
     clock = SystemClock()
     operators_urls = [url for url in (settings.webhook_url, settings.jwks_url) if url]
+    catalog = SqliteCatalog(catalog_path(settings), is_durable=is_durable)
+    staging = DiskStaging(settings.data_dir / "staging", is_durable=is_durable)
+    local = LocalStore("local", settings.data_dir / "files", is_durable=is_durable)
+    telemetry = PrometheusTelemetry()
     return Plugs(
-        catalog=SqliteCatalog(catalog_path(settings), is_durable=is_durable),
-        staging=DiskStaging(settings.data_dir / "staging", is_durable=is_durable),
-        stores={"local": LocalStore("local", settings.data_dir / "files", is_durable=is_durable)},
-        leases=ProcessLeases(),
-        telemetry=PrometheusTelemetry(),
+        catalog=catalog,
+        staging=staging,
+        local=local,
         outbound=GuardedHttp(trusted=[*(address_of(url) for url in operators_urls), *settings.trusted_hosts]),
-        vault=Vault(settings.secret_key or "", clock),
-        clock=clock,
-        ids=RandomIds(short_length=settings.short_id_length),
-        rates=MemoryRates(),
+        telemetry=telemetry,
         bell=Bell(),
+        world=World(
+            catalog=catalog,
+            staging=staging,
+            stores={local.name: local},
+            leases=ProcessLeases(),
+            rates=MemoryRates(),
+            secrets=Vault(settings.secret_key or "", clock),
+            telemetry=telemetry,
+            clock=clock,
+            ids=RandomIds(short_length=settings.short_id_length),
+        ),
     )
 
 
@@ -256,7 +270,9 @@ def _plans(settings: Settings) -> BuiltInPlans:
 def _announce(settings: Settings, plugs: Plugs) -> Announce:
     webhook = None
     if settings.webhook_url and settings.webhook_secret:
-        webhook = Webhook(settings.webhook_url, settings.webhook_secret, outbound=plugs.outbound, clock=plugs.clock)
+        webhook = Webhook(
+            settings.webhook_url, settings.webhook_secret, outbound=plugs.outbound, clock=plugs.world.clock
+        )
     base = settings.base_url or f"http://{settings.host}:{settings.port}"
 
     def with_url(event: Event) -> Event:
@@ -265,9 +281,7 @@ def _announce(settings: Settings, plugs: Plugs) -> Announce:
         return replace(event, data={**event.data, "url": base + path_of(*parts)})
 
     return Announce(
-        plugs.catalog,
-        plugs.clock,
-        plugs.ids,
+        plugs.world,
         plugs.bell,
         subscriber=webhook,
         # The main service is told of the files of those whom it sent: its own users.
@@ -276,43 +290,19 @@ def _announce(settings: Settings, plugs: Plugs) -> Announce:
     )
 
 
-def _door(settings: Settings, plugs: Plugs, admission: Admission, announce: Announce) -> Door:
-    completion = Completion(
-        plugs.catalog,
-        plugs.staging,
-        plugs.leases,
-        plugs.stores,
-        Inspection(sniff),
-        announce,
-        plugs.telemetry,
-        plugs.clock,
-        plugs.ids,
-    )
-    rules = DoorRules(
-        expiry=timedelta(hours=settings.upload_expiry_hours),
-        checkpoints=Checkpoints(
-            every_bytes=settings.checkpoint_bytes, every=timedelta(seconds=settings.checkpoint_s)
-        ),
-        default_store="local",
-    )
+def _door(settings: Settings, world: World, admission: Admission, announce: Announce) -> Door:
+    checkpoints = Checkpoints(every_bytes=settings.checkpoint_bytes, every=timedelta(seconds=settings.checkpoint_s))
     return Door(
-        plugs.catalog,
-        plugs.staging,
-        plugs.leases,
+        world,
         admission,
-        completion,
-        plugs.telemetry,
-        plugs.clock,
-        plugs.ids,
-        rules,
+        Completion(world, Inspection(sniff), announce),
+        DoorRules(expiry=timedelta(hours=settings.upload_expiry_hours), checkpoints=checkpoints, default_store="local"),
     )
 
 
 def _authenticate(settings: Settings, plugs: Plugs, plans: BuiltInPlans) -> Authenticate:
     return Authenticate(
-        plugs.catalog,
-        plugs.vault,
-        plugs.clock,
+        plugs.world,
         KnownSecrets(service_token=settings.service_token or "", admin_token=settings.admin_token or ""),
         plans,
         verifier=_verifier(settings, plugs),
@@ -324,7 +314,7 @@ def _authenticate(settings: Settings, plugs: Plugs, plans: BuiltInPlans) -> Auth
 def _verifier(settings: Settings, plugs: Plugs) -> JwtVerifier | None:
     keys: JwksKeys | StaticKey
     if settings.jwks_url:
-        keys = JwksKeys(settings.jwks_url, plugs.outbound, clock=plugs.clock)
+        keys = JwksKeys(settings.jwks_url, plugs.outbound, clock=plugs.world.clock)
     elif settings.jwt_public_key:
         keys = StaticKey(settings.jwt_public_key)
     else:
@@ -334,40 +324,12 @@ def _verifier(settings: Settings, plugs: Plugs) -> JwtVerifier | None:
         issuer=settings.jwt_issuer or "",
         audience=settings.jwt_audience or "",
         leeway_s=int(settings.jwt_leeway_s),
-        clock=plugs.clock,
-    )
-
-
-def _accounts(settings: Settings, plugs: Plugs, plans: BuiltInPlans, announce: Announce, files: Files) -> Accounts:
-    return Accounts(
-        plugs.catalog,
-        plugs.vault,
-        announce,
-        files,
-        plugs.clock,
-        plugs.ids,
-        allowed_users=frozenset(settings.allowed_users),
-        built_in_plans=plans.named(),
-    )
-
-
-def _expire(settings: Settings, plugs: Plugs, door: Door, announce: Announce, authenticate: Authenticate) -> Expire:
-    return Expire(
-        plugs.catalog,
-        door,
-        plugs.staging,
-        plugs.stores,
-        plugs.leases,
-        announce,
-        plugs.clock,
-        plugs.ids,
-        admin=authenticate.admin,
-        sweep_after=timedelta(seconds=settings.sweep_after_s),
+        clock=plugs.world.clock,
     )
 
 
 def _runner(settings: Settings, plugs: Plugs, queue: Queue, announce: Announce, expire: Expire) -> Runner:
-    erase = Erase(plugs.catalog, plugs.stores)
+    erase = Erase(plugs.world)
     verbs = {
         "announce": lambda payload: announce.tell(payload["event"]),
         "erase": lambda payload: erase.copy(payload["store"], payload["key"]),

@@ -119,10 +119,9 @@ async def test_keys_are_kept_for_five_minutes(
     assert issuer.asked == 1
     clock.advance(seconds=1)
     issuer.may_answer.clear()
+    issuer.was_asked.clear()
     assert modulus(await keys.key("one")) == key_pairs[0].public_key().public_numbers().n
-    issuer.may_answer.set()
-    issuer.keys = []
-    await keys.key("two")
+    await issuer.was_asked.wait()
     assert issuer.asked == 2
 
 
@@ -140,13 +139,28 @@ async def test_unknown_kids_ask_once_in_thirty_seconds(
     assert issuer.asked == 2
 
 
-async def test_many_at_once_ask_once(issuer: Issuer, keys: JwksKeys, key_pairs: list[rsa.RSAPrivateKey]) -> None:
+@pytest.mark.parametrize("header", [{"alg": "none"}, {"alg": "HS256"}, {"kid": 1}, {"jku": "https://x"}], ids=repr)
+async def test_hopeless_tokens_ask_for_no_keys(
+    issuer: Issuer, keys: JwksKeys, clock: Any, mint: Any, header: dict[str, Any]
+) -> None:
+    """What can be refused by its header alone costs the issuer nothing."""
+    verifier = JwtVerifier(keys, issuer="main-service", audience="upload-service", leeway_s=0, clock=clock)
+    with pytest.raises(Unauthenticated):
+        await verifier.verify(mint.token({"kid": "one"} | header))
+    assert issuer.asked == 0
+
+
+async def test_many_at_once_ask_once(
+    issuer: Issuer, keys: JwksKeys, clock: Any, key_pairs: list[rsa.RSAPrivateKey]
+) -> None:
     """All who wait for the first answer share it, and one of them going away takes it from nobody."""
     issuer.keys = [entry(key_pairs[0], "one")]
     issuer.may_answer.clear()
     waiting = [asyncio.create_task(keys.key("one")) for _ in range(20)]
     await issuer.was_asked.wait()
     waiting[0].cancel()
+    clock.advance(minutes=1)
+    waiting += [asyncio.create_task(keys.key("one")) for _ in range(20)]
     issuer.may_answer.set()
     found = await asyncio.gather(*waiting, return_exceptions=True)
     assert isinstance(found[0], asyncio.CancelledError)

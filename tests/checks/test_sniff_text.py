@@ -65,6 +65,8 @@ PLAIN = (
     codecs.BOM_UTF16_LE + "Grüße".encode("utf-16-le"),
     codecs.BOM_UTF8,
     ("a" + "ü" * HEAD_BYTES).encode(),
+    codecs.BOM_UTF8 + ("ü" * HEAD_BYTES).encode(),
+    codecs.BOM_UTF16_BE + ("\U0001f600" * HEAD_BYTES).encode("utf-16-be"),
     b"\x1b[31mred\x1b[0m",
     b"alert(1)",
     b"#!/bin/sh\necho",

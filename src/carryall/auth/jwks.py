@@ -56,7 +56,7 @@ class StaticKey:
             raise Malformed(f"The JWT public key is too short; it has to have at least {MIN_KEY_BITS} bits.")
         self._key = RSAKey.import_key(key)
 
-    async def key(self, kid: str | None) -> RSAKey | None:  # noqa: ARG002  # the contract's; it changes nothing here
+    async def key(self, kid: str | None) -> RSAKey | None:  # the contract's; it changes nothing here
         """Give the key."""
         return self._key
 

@@ -41,6 +41,4 @@ class Vault:
 
     def verify(self, purpose: str, subject: str, expires_at: datetime | None, signature: str) -> bool:
         """Tell whether this signature was made here for just that, and isn't over."""
-        return self._signer.verify(
-            purpose, subject, expires_at=expires_at, signature=signature, now=self._clock.now()
-        )
+        return self._signer.verify(purpose, subject, expires_at=expires_at, signature=signature, now=self._clock.now())

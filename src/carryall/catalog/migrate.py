@@ -4,6 +4,7 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from sqlalchemy import Connection, create_engine
 
 from carryall.model.errors import Unavailable
@@ -31,7 +32,7 @@ def migrate(connection: Connection) -> None:
     config.attributes["connection"] = connection
     try:
         command.upgrade(config, "head")
-    except command.util.CommandError as error:
+    except CommandError as error:
         raise Unavailable(
             "The catalog was written by a newer version of Carryall. Start that version, or restore a backup.",
             code="catalog_too_new",

@@ -81,8 +81,10 @@ class UploadRows:
             "b_extent": segment.extent,
         }
         if self._connection.execute(_PUT_SEGMENT, values).rowcount == 0:
-            self._connection.execute(_ADD_SEGMENT, {"upload_id": upload_id, "idx": segment.index,
-                                                    "length": segment.length, "extent": segment.extent})
+            self._connection.execute(
+                _ADD_SEGMENT,
+                {"upload_id": upload_id, "idx": segment.index, "length": segment.length, "extent": segment.extent},
+            )
 
     def stale(self, now: datetime, limit: int) -> Sequence[str]:
         """Give open uploads whose time is up."""

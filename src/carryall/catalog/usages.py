@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, bindparam, case, func, insert, or_, select, update
 
 from carryall.catalog.tables import Time, files, uploads, usages
 from carryall.model.account import Usage
@@ -14,7 +14,7 @@ from carryall.model.upload import State
 _GET = select(usages).where(usages.c.owner == bindparam("owner"))
 _ADD = insert(usages)
 _MINE = usages.c.owner == bindparam("b_owner")
-_SIZE = bindparam("b_size")
+_SIZE: BindParameter[int] = bindparam("b_size")
 _RESERVE = (
     update(usages)
     .where(
@@ -44,9 +44,7 @@ _ADDED = (
         last_upload_at=bindparam("b_now", type_=Time),
     )
 )
-_REMOVED = (
-    update(usages).where(_MINE).values(stored_bytes=usages.c.stored_bytes - _SIZE, files=usages.c.files - 1)
-)
+_REMOVED = update(usages).where(_MINE).values(stored_bytes=usages.c.stored_bytes - _SIZE, files=usages.c.files - 1)
 _DOWNLOADED = (
     update(usages)
     .where(_MINE)

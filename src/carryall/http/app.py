@@ -29,8 +29,16 @@ Four described APIs (relay, blobs, gallery, chunks) and the native one (/v1) on 
 `detail`, a sentence, and `code`, which is stable.
 """
 _EXPOSED = (
-    "Content-Disposition", "Content-Range", "ETag", "Location", "Repr-Digest", "Retry-After",
-    "Upload-Complete", "Upload-Length", "Upload-Offset", "X-Request-Id",
+    "Content-Disposition",
+    "Content-Range",
+    "ETag",
+    "Location",
+    "Repr-Digest",
+    "Retry-After",
+    "Upload-Complete",
+    "Upload-Length",
+    "Upload-Offset",
+    "X-Request-Id",
 )
 
 

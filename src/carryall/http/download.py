@@ -55,9 +55,7 @@ async def deliver(call: Call, file: File, how: Delivery) -> Response:
     if len(wanted) == 1:
         headers["Content-Range"] = wanted[0].content_range(file.size)
         return FileAnswer(call, file, how, wanted, status=206, headers=headers)
-    frame = multipart_ranges(
-        wanted, file.size, media_type=file.media_type, boundary=random_secrets.token_hex(16)
-    )
+    frame = multipart_ranges(wanted, file.size, media_type=file.media_type, boundary=random_secrets.token_hex(16))
     headers["Content-Type"] = frame.content_type
     return FileAnswer(call, file, how, wanted, status=206, headers=headers, frame=frame)
 

@@ -22,7 +22,7 @@ def presented(headers: Headers) -> Presented:
 
 
 def is_service_call(headers: Headers) -> bool:
-    """Tell whether a request on a shared path is relay's: by its header's presence alone (surfaces section 2, row 1)."""
+    """Tell whether a request on a shared path is relay's: by its header alone (surfaces section 2, row 1)."""
     return "x-auth-token" in headers or "x-api-key" in headers
 
 

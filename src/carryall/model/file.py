@@ -79,7 +79,7 @@ class File:
 
     @property
     def etag(self) -> str:
-        """The strong entity tag, quotes included: a file's bytes never change, so its id is enough (RFC 9110 §8.8.3)."""
+        """The strong entity tag, with quotes: a file's bytes never change, so its id is enough (RFC 9110 §8.8.3)."""
         return f'"{self.id}"'
 
     def stored_copy(self, store: str) -> Copy | None:

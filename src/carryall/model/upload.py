@@ -152,7 +152,7 @@ class Upload:
         return replace(self, segments={**self.segments, segment.index: segment}, touched_at=now, expires_at=expires_at)
 
     def sized(self, size: int) -> "Upload":
-        """Give this upload with its size fixed. Raises Conflict when another size was fixed before, TooLarge past the limit."""
+        """Give this upload with its size fixed. Raises Conflict for a second, other size; TooLarge past the limit."""
         if self.size is not None and self.size != size:
             raise Conflict(f"This upload was announced with {self.size} bytes, not {size}.", code="size_changed")
         if self.limit_bytes is not None and size > self.limit_bytes:

@@ -12,11 +12,9 @@ from carryall.model.principal import ALL_SCOPES, Plan, Principal, Scope
 from carryall.model.work import Event
 from carryall.operations.announce import Announce
 from carryall.operations.files import Files
-from carryall.ports.catalog import Catalog, Tx
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
-from carryall.ports.secrets import Secrets
 
 log = structlog.get_logger(__name__)
 
@@ -46,22 +44,19 @@ class Accounts:
 
     def __init__(
         self,
-        catalog: Catalog,
-        secrets: Secrets,
+        world: World,
         announce: Announce,
         files: Files,
-        clock: Clock,
-        ids: Ids,
         *,
         allowed_users: frozenset[str],
         built_in_plans: Mapping[str, Plan],
     ) -> None:
-        self._catalog = catalog
-        self._secrets = secrets
+        self._catalog = world.catalog
+        self._secrets = world.secrets
         self._announce = announce
         self._files = files
-        self._clock = clock
-        self._ids = ids
+        self._clock = world.clock
+        self._ids = world.ids
         self._allowed_users = allowed_users
         self._built_in = built_in_plans
 
@@ -122,24 +117,52 @@ class Accounts:
         Raises Forbidden for a name that is neither known nor in ALLOWED_USERS.
         """
         _check_user_name(name)
-        wish = TokenWish(label="primary")
+        made = await self._catalog.write(lambda tx: self._primary_token(tx, name))
+        log.info("token.changed", user=name, token=made.token.id)
+        return made
+
+    async def first_token(self, name: str) -> NewToken | None:
+        """Give a user who never had a primary token their first one, as `primary_token` does; None for others."""
+        _check_user_name(name)
+
+        def work(tx: Tx) -> NewToken | None:
+            had_one = any(token.is_primary for token in tx.tokens.of_user(name))
+            return None if had_one else self._primary_token(tx, name)
+
+        made = await self._catalog.write(work)
+        if made is not None:
+            log.info("token.changed", user=name, token=made.token.id)
+        return made
+
+    async def change_token(self, principal: Principal, name: str) -> NewToken:
+        """Replace a user's primary token, asked by that token's holder or by the administrator.
+
+        Raises Missing for somebody else's, and Forbidden for a lesser token of the same user: it would gain by this.
+        """
+        if principal.is_admin:
+            return await self.primary_token(name)
 
         def work(tx: Tx) -> NewToken:
-            if tx.users.get(name) is None:
-                if not self.is_allowed(name):
-                    raise Forbidden("User not allowed", code="user_not_allowed")
-                tx.users.add(User(name=name, created_at=self._clock.now()))
-            tx.tokens.revoke_primary(name, self._clock.now())
-            return self._add_token(tx, name, wish, is_primary=True)
+            token = tx.tokens.get(principal.token_id or "")
+            if token is None or token.user != name:
+                raise Missing("No such user.", code="user_not_found")
+            if not token.is_primary or token.revoked_at is not None:
+                raise Forbidden(
+                    "Only the present main token, or the administrator's, may change it.", code="scope_missing"
+                )
+            return self._primary_token(tx, name)
 
         made = await self._catalog.write(work)
         log.info("token.changed", user=name, token=made.token.id)
         return made
 
-    async def has_primary_token(self, name: str) -> bool:
-        """Tell whether a user has a token that `/user/{id}` gave."""
-        found = await self._catalog.read(lambda tx: tx.tokens.of_user(name))
-        return any(token.is_primary and token.revoked_at is None for token in found)
+    def _primary_token(self, tx: Tx, name: str) -> NewToken:
+        if tx.users.get(name) is None:
+            if not self.is_allowed(name):
+                raise Forbidden("User not allowed", code="user_not_allowed")
+            tx.users.add(User(name=name, created_at=self._clock.now()))
+        tx.tokens.revoke_primary(name, self._clock.now())
+        return self._add_token(tx, name, TokenWish(label="primary"), is_primary=True)
 
     async def add_token(self, principal: Principal, user: str | None, wish: TokenWish) -> NewToken:
         """Make a token: for oneself with at most one's own scopes, for anybody by the administrator.
@@ -231,8 +254,9 @@ class Accounts:
                 raise Missing(f"There is no plan {name}.", code="plan_not_found")
             having = [user.name for user in tx.users.all() if user.plan == name]
             if having:
-                raise Conflict(f"{len(having)} users have the plan {name}; give them another one first.",
-                               code="plan_in_use")
+                raise Conflict(
+                    f"{len(having)} users have the plan {name}; give them another one first.", code="plan_in_use"
+                )
             tx.plans.remove(name)
 
         await self._catalog.write(work)

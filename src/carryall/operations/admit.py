@@ -6,19 +6,20 @@ from carryall.model.errors import Forbidden, Malformed, PreconditionFailed, Rate
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Declared
 from carryall.operations import quota
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.rates import Rates
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 
 _NAME_CHARACTERS = 4096
 MISSES_PER_MINUTE = 60
+_MISSES = "requests for links that aren't there"
 
 
 class Admission:
     """The rules that every door asks first."""
 
-    def __init__(self, catalog: Catalog, rates: Rates) -> None:
-        self._catalog = catalog
-        self._rates = rates
+    def __init__(self, world: World) -> None:
+        self._catalog = world.catalog
+        self._rates = world.rates
 
     def request(self, principal: Principal, client: str) -> None:
         """Count a request. Raises RateLimited past the plan's rate; anonymous ones are counted by client address."""
@@ -26,14 +27,17 @@ class Admission:
         if limit is None:
             return
         key = f"anonymous:{client}" if principal.kind is Kind.ANONYMOUS else principal.id
-        self._hit(f"request:{key}", limit, "requests")
+        self._check(self._rates.hit(f"request:{key}", limit), limit, "requests")
+
+    def guess(self, client: str) -> None:
+        """Raise RateLimited for an address that missed too often: its next guess must not tell anything (threat 12)."""
+        self._check(self._rates.wait(f"miss:{client}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
 
     def miss(self, client: str) -> None:
-        """Count a guess at a short link that hit nothing. Raises RateLimited (threat 12)."""
-        self._hit(f"miss:{client}", MISSES_PER_MINUTE, "requests for links that aren't there")
+        """Count a guess at a short link that hit nothing. Raises RateLimited past the limit."""
+        self._check(self._rates.hit(f"miss:{client}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
 
-    def _hit(self, key: str, limit: int, what: str) -> None:
-        wait_s = self._rates.hit(key, limit)
+    def _check(self, wait_s: int | None, limit: int, what: str) -> None:
         if wait_s is not None:
             raise RateLimited(
                 f"Too many {what}: {limit} a minute are allowed. Try again in {wait_s} s.",
@@ -41,9 +45,7 @@ class Admission:
                 limit=limit,
             )
 
-    async def body(
-        self, principal: Principal, *, size: int | None, overhead: int = 0, max_files: int = 1
-    ) -> None:
+    async def body(self, principal: Principal, *, size: int | None, overhead: int = 0, max_files: int = 1) -> None:
         """Refuse a body by its Content-Length alone, before the first byte.
 
         Args:
@@ -71,18 +73,23 @@ class Admission:
         check_extension(frozenset(declared.only_extensions) if declared.only_extensions else None, declared.name)
         if principal.external_file_id is None:
             return declared
-        if declared.external_id not in (None, principal.external_file_id):
-            raise Forbidden(
-                f"Access denied. JWT is for file {principal.external_file_id}, "
-                f"but you requested file {declared.external_id}.",
-                code="scope_missing",
-            )
+        if declared.external_id is not None:
+            check_file_claim(principal, declared.external_id)
         return replace(declared, external_id=principal.external_file_id)
 
     def check_names(self, tx: Tx, principal: Principal, declared: Declared) -> None:
         """Raise PreconditionFailed when a name that must be new is taken."""
         if declared.path is not None and declared.must_be_new and tx.files.by_path(principal.id, declared.path):
             raise PreconditionFailed("A file of this name is there already.", code="name_taken")
+
+
+def check_file_claim(principal: Principal, external_id: str) -> None:
+    """Raise Forbidden when a token for one `main_service_file_id` asks for another, whether that is there or not."""
+    if principal.external_file_id not in (None, external_id):
+        raise Forbidden(
+            f"Access denied. JWT is for file {principal.external_file_id}, but you requested file {external_id}.",
+            code="scope_missing",
+        )
 
 
 def check_extension(allowed: frozenset[str] | None, name: str) -> None:

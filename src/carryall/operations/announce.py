@@ -5,9 +5,8 @@ from collections.abc import Callable
 from carryall.model.errors import Missing
 from carryall.model.work import Event, Job
 from carryall.operations.jobs import Bell
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.subscriber import Subscriber
 
 KIND = "announce"
@@ -20,18 +19,16 @@ class Announce:
 
     def __init__(
         self,
-        catalog: Catalog,
-        clock: Clock,
-        ids: Ids,
+        world: World,
         bell: Bell,
         *,
         subscriber: Subscriber | None,
         wants: Callable[[Event], bool],
         complete: Callable[[Event], Event],
     ) -> None:
-        self._catalog = catalog
-        self._clock = clock
-        self._ids = ids
+        self._catalog = world.catalog
+        self._clock = world.clock
+        self._ids = world.ids
         self._bell = bell
         self._subscriber = subscriber
         self._wants = wants

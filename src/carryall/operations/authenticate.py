@@ -7,9 +7,8 @@ from enum import Enum
 from carryall.model.account import Token, User
 from carryall.model.errors import Forbidden, Unauthenticated
 from carryall.model.principal import ALL_SCOPES, Kind, Plan, Principal, Scope
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
-from carryall.ports.secrets import Secrets
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.verify import TokenVerifier
 
 
@@ -59,9 +58,7 @@ class Authenticate:
 
     def __init__(
         self,
-        catalog: Catalog,
-        secrets: Secrets,
-        clock: Clock,
+        world: World,
         known: KnownSecrets,
         plans: BuiltInPlans,
         *,
@@ -69,9 +66,9 @@ class Authenticate:
         is_gallery_open: bool,
         needs_file_claim: bool,
     ) -> None:
-        self._catalog = catalog
-        self._secrets = secrets
-        self._clock = clock
+        self._catalog = world.catalog
+        self._secrets = world.secrets
+        self._clock = world.clock
         self._known = known
         self._plans = plans
         self._verifier = verifier

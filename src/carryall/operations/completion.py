@@ -1,4 +1,4 @@
-"""Make files of uploads whose bytes are all here. Completion belongs to the upload: a repeat joins the one under way."""
+"""Make files of uploads whose bytes are all here. A completion belongs to its upload: a repeat joins it."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from carryall.model.errors import CarryallError, DigestMismatch, Missing, PreconditionFailed, StoreError, TypeRefused
+from carryall.model.errors import CarryallError, DigestMismatch, Missing, PreconditionFailed, StoreError
 from carryall.model.file import Copy, CopyState, File
 from carryall.model.principal import Principal
 from carryall.model.upload import Segment, State, Upload
@@ -15,13 +15,9 @@ from carryall.model.work import Event
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.inspect import Inspection
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
-from carryall.ports.leases import Leases
-from carryall.ports.staging import Staged, Staging
-from carryall.ports.store import Store
-from carryall.ports.telemetry import Telemetry
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
+from carryall.ports.staging import Staged
 
 log = structlog.get_logger(__name__)
 
@@ -39,28 +35,17 @@ class _Whole:
 class Completion:
     """Checks, stores and seals. Used by the door alone."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        staging: Staging,
-        leases: Leases,
-        stores: Mapping[str, Store],
-        inspection: Inspection,
-        announce: Announce,
-        telemetry: Telemetry,
-        clock: Clock,
-        ids: Ids,
-    ) -> None:
-        self._catalog = catalog
-        self._staging = staging
-        self._leases = leases
-        self._stores = stores
+    def __init__(self, world: World, inspection: Inspection, announce: Announce) -> None:
+        self._catalog = world.catalog
+        self._staging = world.staging
+        self._leases = world.leases
+        self._stores = world.stores
         self._inspection = inspection
         self._announce = announce
-        self._telemetry = telemetry
-        self._clock = clock
-        self._ids = ids
-        self._under_way: dict[tuple[str, ...], asyncio.Task[list[File]]] = {}
+        self._telemetry = world.telemetry
+        self._clock = world.clock
+        self._ids = world.ids
+        self._under_way: dict[tuple[Principal | int | str | None, ...], asyncio.Task[list[File]]] = {}
         # Digests taken while the bytes came in, by upload and the segment that they cover whole.
         self._digests: dict[str, tuple[Segment, Mapping[str, str]]] = {}
 
@@ -82,10 +67,11 @@ class Completion:
 
         Cancelling the caller leaves the completion running: a repeat joins it.
         """
-        key = tuple(upload_ids)
+        # Only the same question from the same principal is joined: another count is another question.
+        key = (principal, segment_count, *upload_ids)
         task = self._under_way.get(key)
         if task is None:
-            task = asyncio.ensure_future(self._complete(principal, key, segment_count))
+            task = asyncio.ensure_future(self._complete(principal, upload_ids, segment_count))
             self._under_way[key] = task
             task.add_done_callback(lambda _: self._under_way.pop(key, None))
         return await asyncio.shield(task)
@@ -96,7 +82,7 @@ class Completion:
                 await leases.enter_async_context(self._leases.hold(upload_id))
             uploads = [await self._load(principal, upload_id) for upload_id in ids]
             if all(upload.state is State.SEALED for upload in uploads):
-                return [await self._sealed(upload) for upload in uploads]
+                return [await self._sealed(upload, segment_count) for upload in uploads]
             # All are checked before one is stored: what is refused leaves nothing in a store.
             whole = [await self._prepare(upload, segment_count) for upload in uploads]
             for one in whole:
@@ -116,7 +102,8 @@ class Completion:
             upload.require_open()
         return upload
 
-    async def _sealed(self, upload: Upload) -> File:
+    async def _sealed(self, upload: Upload, segment_count: int | None) -> File:
+        upload.check_whole(segment_count)
         file = await self._catalog.read(lambda tx: tx.files.get(upload.file_id or ""))
         if file is None:
             raise Missing("The file that this upload became was deleted.", code="file_not_found")
@@ -268,5 +255,3 @@ def event_data(file: File) -> dict[str, str | int | None]:
         "door": file.door,
     }
 
-
-END_UPLOAD = (DigestMismatch, TypeRefused, PreconditionFailed)

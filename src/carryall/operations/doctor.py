@@ -1,15 +1,14 @@
 """Compare what the rows say with what the disks hold, in both directions."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from carryall.model.errors import CarryallError, Missing
 from carryall.model.file import CopyState, File
 from carryall.model.upload import State
-from carryall.ports.catalog import Catalog, Tx
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
-from carryall.ports.staging import Staging
-from carryall.ports.store import Store
 
 _PAGE = 500
 _LOW_ROOM_BYTES = 1 << 30
@@ -33,10 +32,10 @@ class Finding:
 class Doctor:
     """Looks; changes nothing but the counters, and those only when asked to."""
 
-    def __init__(self, catalog: Catalog, staging: Staging, stores: Mapping[str, Store]) -> None:
-        self._catalog = catalog
-        self._staging = staging
-        self._stores = stores
+    def __init__(self, world: World) -> None:
+        self._catalog = world.catalog
+        self._staging = world.staging
+        self._stores = world.stores
 
     async def examine(self) -> AsyncIterator[Finding]:
         """Give every finding as it is made."""
@@ -102,14 +101,18 @@ class Doctor:
             async for stored in store.list():
                 key = stored.key
                 if not await self._catalog.read(lambda tx, n=name, k=key: tx.files.holds_key(n, k)):  # type: ignore[misc]
-                    text = f"Store {name} holds {stored.size} bytes under {key} that no file needs; the sweep takes them."
+                    text = (
+                        f"Store {name} holds {stored.size} bytes under {key} that no file needs; the sweep takes them."
+                    )
                     yield Finding(is_wrong=False, about="copy", text=text)
 
     async def _staged(self) -> AsyncIterator[Finding]:
         async for extent in self._staging.extents():
             upload = await self._catalog.read(lambda tx, i=extent.upload_id: tx.uploads.get(i))  # type: ignore[misc]
             if upload is None or upload.state is not State.OPEN:
-                text = f"{extent.size} staged bytes of upload {extent.upload_id} are needed no more; the sweep takes them."
+                text = (
+                    f"{extent.size} staged bytes of upload {extent.upload_id} are needed no more; the sweep takes them."
+                )
                 yield Finding(is_wrong=False, about="staging", text=text)
                 continue
             segment = upload.segments.get(extent.segment)

@@ -1,6 +1,5 @@
 """Erasing: the row first, the bytes after. Bytes are erased by a job that the row's transaction wrote."""
 
-from collections.abc import Mapping
 from datetime import datetime
 
 import structlog
@@ -8,9 +7,9 @@ import structlog
 from carryall.model.file import File
 from carryall.model.work import Event, Job
 from carryall.operations.announce import Announce
-from carryall.ports.catalog import Catalog, Tx
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.ids import Ids
-from carryall.ports.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -29,18 +28,16 @@ def remove_file(tx: Tx, file: File, *, now: datetime, ids: Ids, announce: Announ
         payload = {"store": copy.store, "key": copy.key}
         tx.jobs.add(Job(id=ids.long(), kind=KIND, payload=payload, run_at=now, created_at=now))
     data = {"file_id": file.id, "name": file.name, "size": file.size, "why": why}
-    announce.publish(
-        tx, Event(type="file.deleted", subject=file.id, owner=file.owner, created_at=now, data=data)
-    )
+    announce.publish(tx, Event(type="file.deleted", subject=file.id, owner=file.owner, created_at=now, data=data))
     log.info("file.deleted", id=file.id, owner=file.owner, bytes=file.size, why=why)
 
 
 class Erase:
     """Removes bytes that no row points at."""
 
-    def __init__(self, catalog: Catalog, stores: Mapping[str, Store]) -> None:
-        self._catalog = catalog
-        self._stores = stores
+    def __init__(self, world: World) -> None:
+        self._catalog = world.catalog
+        self._stores = world.stores
 
     async def copy(self, store: str, key: str) -> None:
         """Erase one copy's bytes: what the job does. Bytes that a row points at again stay."""

@@ -1,6 +1,5 @@
 """What time takes away: files whose time is up, uploads that nobody continues, bytes that no row knows."""
 
-from collections.abc import Mapping
 from datetime import timedelta
 
 import structlog
@@ -11,12 +10,8 @@ from carryall.model.upload import State
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.ingest import Door
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
-from carryall.ports.leases import Leases
-from carryall.ports.staging import Staging
-from carryall.ports.store import Store
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 
 log = structlog.get_logger(__name__)
 
@@ -31,27 +26,16 @@ class Expire:
     """Run from time to time by jobs."""
 
     def __init__(
-        self,
-        catalog: Catalog,
-        door: Door,
-        staging: Staging,
-        stores: Mapping[str, Store],
-        leases: Leases,
-        announce: Announce,
-        clock: Clock,
-        ids: Ids,
-        *,
-        admin: Principal,
-        sweep_after: timedelta,
+        self, world: World, door: Door, announce: Announce, *, admin: Principal, sweep_after: timedelta
     ) -> None:
-        self._catalog = catalog
+        self._catalog = world.catalog
         self._door = door
-        self._staging = staging
-        self._stores = stores
-        self._leases = leases
+        self._staging = world.staging
+        self._stores = world.stores
+        self._leases = world.leases
         self._announce = announce
-        self._clock = clock
-        self._ids = ids
+        self._clock = world.clock
+        self._ids = world.ids
         self._admin = admin
         self._sweep_after = sweep_after
 
@@ -91,7 +75,7 @@ class Expire:
                 return
 
     async def abort_one_shots(self) -> int:
-        """Give up the one-shot uploads of a process that is gone; give how many there were. At start, before serving."""
+        """Give up the one-shot uploads of a process that is gone, before serving; give how many there were."""
         found = await self._catalog.read(lambda tx: tx.uploads.one_shot_open())
         for upload_id in found:
             await self._door.abort(self._admin, upload_id)

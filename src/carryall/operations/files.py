@@ -10,11 +10,9 @@ from carryall.model.principal import Principal, Scope
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.serve import LINK_PURPOSE, Serve, narrowed_to
-from carryall.ports.catalog import Catalog, Tx
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
-from carryall.ports.secrets import Secrets
 
 _PAGE = 200
 IDLE_FOR = timedelta(days=90)  # blobs: "files not accessed for 90 days"
@@ -40,15 +38,13 @@ class LinkWish:
 class Files:
     """Changes files and their links."""
 
-    def __init__(
-        self, catalog: Catalog, serve: Serve, secrets: Secrets, announce: Announce, clock: Clock, ids: Ids
-    ) -> None:
-        self._catalog = catalog
+    def __init__(self, world: World, serve: Serve, announce: Announce) -> None:
+        self._catalog = world.catalog
         self._serve = serve
-        self._secrets = secrets
+        self._secrets = world.secrets
         self._announce = announce
-        self._clock = clock
-        self._ids = ids
+        self._clock = world.clock
+        self._ids = world.ids
 
     async def rename(self, principal: Principal, file_id: str, name: str) -> File:
         """Give a file another name. Its unique name under /v1/by-name/, if it has one, stays."""

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from carryall.model.errors import CarryallError
-from carryall.ports.catalog import Catalog
-from carryall.ports.staging import Staging
-from carryall.ports.store import Store
+from carryall.operations.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,10 +23,10 @@ class Readiness:
 class Health:
     """Looks at the catalog, the staging room and the stores."""
 
-    def __init__(self, catalog: Catalog, staging: Staging, stores: Mapping[str, Store], *, least_free: int) -> None:
-        self._catalog = catalog
-        self._staging = staging
-        self._stores = stores
+    def __init__(self, world: World, *, least_free: int) -> None:
+        self._catalog = world.catalog
+        self._staging = world.staging
+        self._stores = world.stores
         self._least_free = least_free
 
     @property

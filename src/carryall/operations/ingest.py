@@ -11,11 +11,7 @@ from datetime import timedelta
 import structlog
 
 from carryall.model.errors import (
-    BodyStalled,
-    BodyTruncated,
     CarryallError,
-    DigestMismatch,
-    Interrupted,
     Missing,
     QuotaExceeded,
     Refused,
@@ -28,17 +24,14 @@ from carryall.operations import quota
 from carryall.operations.admit import Admission
 from carryall.operations.completion import Completion
 from carryall.operations.streams import Checkpoints, Course, land, shielded
+from carryall.operations.world import World
+from carryall.operations.writing import Grow, Reserved, Write, mismatch, next_extent
 from carryall.ports.body import Body
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
-from carryall.ports.ids import Ids
-from carryall.ports.leases import Lease, Leases
-from carryall.ports.staging import Landing, Staging
-from carryall.ports.telemetry import Telemetry
+from carryall.ports.catalog import Tx
+from carryall.ports.leases import Lease
+from carryall.ports.staging import Landing
 
 log = structlog.get_logger(__name__)
-
-_KEPT_AFTER = (BodyTruncated, BodyStalled, Interrupted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,49 +49,18 @@ class DoorRules:
     default_store: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Write:
-    """One receive, as decided: where the bytes go, and what they replace."""
-
-    upload: Upload
-    principal: Principal
-    target: Segment
-    mode: Mode
-    expect: Mapping[str, str]
-
-    @property
-    def replaced(self) -> Segment | None:
-        old = self.upload.segments.get(self.target.index)
-        return old if self.mode is Mode.REPLACE else None
-
-    @property
-    def may_checkpoint(self) -> bool:
-        return self.upload.is_resumable and self.mode is Mode.APPEND and not self.expect
-
-
 class Door:
     """Opens uploads, receives their bytes, completes them."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        staging: Staging,
-        leases: Leases,
-        admission: Admission,
-        completion: Completion,
-        telemetry: Telemetry,
-        clock: Clock,
-        ids: Ids,
-        rules: DoorRules,
-    ) -> None:
-        self._catalog = catalog
-        self._staging = staging
-        self._leases = leases
+    def __init__(self, world: World, admission: Admission, completion: Completion, rules: DoorRules) -> None:
+        self._catalog = world.catalog
+        self._staging = world.staging
+        self._leases = world.leases
         self._admission = admission
         self._completion = completion
-        self._telemetry = telemetry
-        self._clock = clock
-        self._ids = ids
+        self._telemetry = world.telemetry
+        self._clock = world.clock
+        self._ids = world.ids
         self._rules = rules
 
     async def open(
@@ -169,14 +131,14 @@ class Door:
                     limit=max(0, room),
                 )
             held = upload.segments.get(segment, Segment(segment, 0))
-            target = held if mode is Mode.APPEND else replace(held, length=0, extent=_next_extent(upload, segment))
-            write = _Write(upload, principal, target, mode, expect or {})
+            target = held if mode is Mode.APPEND else replace(held, length=0, extent=next_extent(upload, segment))
+            write = Write(upload, principal, target, mode, expect or {})
             return await self._land(write, body, lease, room)
 
-    async def _land(self, write: _Write, body: Body, lease: Lease, room: int | None) -> Upload:
+    async def _land(self, write: Write, body: Body, lease: Lease, room: int | None) -> Upload:
         algorithms = {"sha-256", *write.upload.declared.digests, *write.expect}
         landing = await self._staging.land(write.upload.id, write.target, algorithms=algorithms)
-        reserved = _Reserved()
+        reserved = Reserved()
         course = Course(
             room=room,
             grow=self._grower(write, body, reserved) if write.upload.size is None else None,
@@ -193,20 +155,17 @@ class Door:
         finally:
             await shielded(landing.close())
 
-    async def _settle(
-        self, write: _Write, landing: Landing, reserved: int, failure: BaseException | None
-    ) -> Upload:
+    async def _settle(self, write: Write, landing: Landing, reserved: int, failure: BaseException | None) -> Upload:
         """Count what is to be kept, or keep nothing; then raise what went wrong."""
         digests: Mapping[str, str] = {}
         if failure is None:
-            digests = await landing.digests()
-            failure = _mismatch(write.expect, digests)
-        keeps = failure is None or (write.may_checkpoint and isinstance(failure, _KEPT_AFTER))
-        if not keeps and not isinstance(failure, CarryallError):
-            keeps = write.may_checkpoint  # cancelled: as after a broken body
-        if not keeps:
+            try:
+                digests = await landing.digests()
+                failure = mismatch(write.expect, digests)
+            except CarryallError as error:
+                failure = error
+        if failure is not None and not write.may_checkpoint:
             await self._drop(write, reserved)
-            assert failure is not None
             raise failure
         length = await landing.sync()
         upload = await self._count(write, length, reserved)
@@ -216,7 +175,7 @@ class Door:
             raise failure
         return upload
 
-    async def _count(self, write: _Write, length: int, reserved: int) -> Upload:
+    async def _count(self, write: Write, length: int, reserved: int) -> Upload:
         """Write what is durable on the segment's row; give back what was reserved and isn't needed."""
         segment = replace(write.target, length=length)
         before = write.upload.length_of(segment.index)
@@ -224,7 +183,7 @@ class Door:
         def work(tx: Tx) -> Upload:
             upload = tx.uploads.get(write.upload.id)
             if upload is None:
-                upload = write.upload
+                raise Missing("No such upload.", code="upload_not_found")
             upload.require_open()
             if write.upload.size is None:
                 surplus = reserved - (length - before)
@@ -241,13 +200,13 @@ class Door:
             await self._staging.discard(upload.id, [write.replaced])
         return upload
 
-    async def _drop(self, write: _Write, reserved: int) -> None:
+    async def _drop(self, write: Write, reserved: int) -> None:
         await self._catalog.write(lambda tx: quota.give_back(tx, write.upload.owner, write.upload.id, reserved))
         if write.mode is Mode.REPLACE:
             with suppress(CarryallError):
                 await self._staging.discard(write.upload.id, [write.target])
 
-    async def _checkpoint(self, write: _Write, landing: Landing) -> None:
+    async def _checkpoint(self, write: Write, landing: Landing) -> None:
         length = await landing.sync()
         segment = replace(write.target, length=length)
 
@@ -260,9 +219,9 @@ class Door:
 
         await self._catalog.write(work)
 
-    def _grower(self, write: _Write, body: Body, reserved: "_Reserved") -> "_Grow":
+    def _grower(self, write: Write, body: Body, reserved: "Reserved") -> "Grow":
         bound = body.declared_size if body.declared_size is not None else write.upload.declared.at_most
-        return _Grow(self._catalog, write, reserved, bound)
+        return Grow(self._catalog, write, reserved, bound)
 
     async def adopt(self, principal: Principal, scratch_id: str, upload_id: str, *, segment: int) -> Upload:
         """Make the bytes of a scratch upload a segment of another one, replacing what that segment held.
@@ -278,7 +237,7 @@ class Door:
             if room is not None and length > room:
                 raise TooLarge(f"This chunk has {length} bytes; at most {max(0, room)} more are allowed.", limit=room)
             source = scratch.segments.get(0, Segment(0, 0))
-            target = Segment(segment, length, _next_extent(upload, segment))
+            target = Segment(segment, length, next_extent(upload, segment))
             await shielded(self._staging.move(scratch_id, source, upload_id, target))
             adopted = await shielded(self._catalog.write(lambda tx: self._adopt(tx, scratch_id, upload_id, target)))
             self._completion.forget(scratch_id)
@@ -304,13 +263,11 @@ class Door:
         tx.uploads.save(upload)
         return upload
 
-    async def complete(
-        self, principal: Principal, upload_id: str, *, segment_count: int | None = None
-    ) -> File:
+    async def complete(self, principal: Principal, upload_id: str, *, segment_count: int | None = None) -> File:
         """Make a file of an upload whose bytes are all here. Asked twice, it gives the same answer.
 
-        Raises Incomplete, Conflict, DigestMismatch, TypeRefused or PreconditionFailed; only the last three end the
-        upload, since its bytes can't become right any more.
+        Raises Incomplete, Conflict, DigestMismatch, TypeRefused or PreconditionFailed; the upload stays open, and
+        loses nothing.
         """
         return (await self._completion.complete(principal, [upload_id], segment_count=segment_count))[0]
 
@@ -318,8 +275,15 @@ class Door:
         """Make files of several uploads in one transaction: all or none."""
         return await self._completion.complete(principal, upload_ids)
 
-    async def accept(self, principal: Principal, declared: Declared, body: Body, *, store: str | None = None,
-                     expect: Mapping[str, str] | None = None) -> File:
+    async def accept(
+        self,
+        principal: Principal,
+        declared: Declared,
+        body: Body,
+        *,
+        store: str | None = None,
+        expect: Mapping[str, str] | None = None,
+    ) -> File:
         """Open, receive and complete in one go; any failure aborts, and nothing is left."""
         upload = await self.open(principal, declared, store=store)
         try:
@@ -371,46 +335,3 @@ class Door:
             self._telemetry.quota_refused(upload.declared.door)
         self._telemetry.upload_ended(upload.declared.door, outcome, 0)
         log.info("upload.failed", id=upload.id, owner=upload.owner, door=upload.declared.door, reason=code)
-
-
-class _Reserved:
-    """Bytes that one receive took from the owner's room on its way."""
-
-    size = 0
-
-
-class _Grow:
-    """Reserves room before bytes of unknown number are written."""
-
-    def __init__(self, catalog: Catalog, write: _Write, reserved: _Reserved, bound: int | None) -> None:
-        self._catalog = catalog
-        self._write = write
-        self._reserved = reserved
-        self._bound = bound
-
-    async def __call__(self, total: int) -> int:
-        """Reserve at least up to `total` bytes of this write; give up to where it reaches now."""
-        need = total - self._reserved.size
-        wish = quota.STEP_BYTES if self._bound is None else self._bound - self._reserved.size
-        write = self._write
-        self._reserved.size += await self._catalog.write(
-            lambda tx: quota.grow(tx, write.principal, write.upload.id, need=need, wish=max(need, wish))
-        )
-        return self._reserved.size
-
-
-def _next_extent(upload: Upload, index: int) -> int:
-    held = upload.segments.get(index)
-    return held.extent + 1 if held else 0
-
-
-def _mismatch(expect: Mapping[str, str], digests: Mapping[str, str]) -> DigestMismatch | None:
-    for name, wanted in expect.items():
-        if name in digests and digests[name] != wanted.lower():
-            return DigestMismatch(
-                f"The {name} of the bytes that came is not the one announced. They were discarded; send them again.",
-                algorithm=name,
-                expected=wanted.lower(),
-                actual=digests[name],
-            )
-    return None

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from carryall.model.work import Job
-from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.clock import Clock
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 
 LEASE = timedelta(minutes=10)
 
@@ -13,9 +13,9 @@ LEASE = timedelta(minutes=10)
 class Queue:
     """Claims, finishes, retries and fails jobs."""
 
-    def __init__(self, catalog: Catalog, clock: Clock) -> None:
-        self._catalog = catalog
-        self._clock = clock
+    def __init__(self, world: World) -> None:
+        self._catalog = world.catalog
+        self._clock = world.clock
 
     async def ensure(self, jobs: Iterable[tuple[str, str]]) -> None:
         """Write periodic jobs (id, kind) that aren't there yet."""

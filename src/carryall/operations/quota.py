@@ -61,7 +61,7 @@ def adjust(tx: Tx, upload_id: str, change: int) -> None:
 
 
 def give_back(tx: Tx, owner: str, upload_id: str, size: int) -> None:
-    """Release a part of an upload's reservation. A negative size takes more, past any limit: bytes that are held count."""
+    """Release a part of an upload's reservation. A negative size takes more, past any limit: held bytes count."""
     tx.usages.release(owner, size)
     adjust(tx, upload_id, -size)
 

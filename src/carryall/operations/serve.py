@@ -1,6 +1,5 @@
 """Give files back: find them by every name they have, read them, count what was read."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -9,12 +8,10 @@ import structlog
 from carryall.model.errors import CarryallError, Missing, StoreError, Unauthenticated
 from carryall.model.file import CopyState, File, Link
 from carryall.model.principal import Principal, Scope
-from carryall.ports.catalog import Catalog, Tx
+from carryall.operations.world import World
+from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
-from carryall.ports.clock import Clock
-from carryall.ports.secrets import Secrets
-from carryall.ports.store import Reading, Store
-from carryall.ports.telemetry import Telemetry
+from carryall.ports.store import Reading
 
 log = structlog.get_logger(__name__)
 
@@ -37,19 +34,12 @@ class Presented:
 class Serve:
     """Finds and reads files."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        stores: Mapping[str, Store],
-        secrets: Secrets,
-        telemetry: Telemetry,
-        clock: Clock,
-    ) -> None:
-        self._catalog = catalog
-        self._stores = stores
-        self._secrets = secrets
-        self._telemetry = telemetry
-        self._clock = clock
+    def __init__(self, world: World) -> None:
+        self._catalog = world.catalog
+        self._stores = world.stores
+        self._secrets = world.secrets
+        self._telemetry = world.telemetry
+        self._clock = world.clock
         self._counted: dict[tuple[str, str], float] = {}
 
     async def by_id(self, principal: Principal, file_id: str) -> File:

@@ -50,8 +50,9 @@ async def land(body: Body, landing: Landing, lease: Lease, course: Course) -> No
     raises; what was put before that stays put, and the caller decides what it is worth.
     """
     loop = asyncio.get_running_loop()
+    patience = asyncio.timeout(None)
     try:
-        async with asyncio.timeout(None) as patience:
+        async with patience:
             # Expiring the timeout leaves the wait for the next chunk without a cost per chunk (ADR 0005).
             lease.on_ask(lambda: patience.reschedule(loop.time()))
             await _move(body, landing, course, loop)
@@ -69,9 +70,7 @@ async def _move(body: Body, landing: Landing, course: Course, loop: asyncio.Abst
     async for chunk in body:
         total = landing.taken + len(chunk)
         if course.room is not None and total > course.room:
-            raise TooLarge(
-                f"More bytes came than may be here: at most {course.room} are allowed.", limit=course.room
-            )
+            raise TooLarge(f"More bytes came than may be here: at most {course.room} are allowed.", limit=course.room)
         if course.grow is not None and total > granted:
             granted = await course.grow(total)
         await landing.put(chunk)

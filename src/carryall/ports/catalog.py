@@ -11,7 +11,6 @@ from carryall.ports.catalog_accounts import Grants, Links, Plans, Tokens, Usages
 from carryall.ports.catalog_files import Files, Uploads
 from carryall.ports.catalog_work import Events, Jobs
 
-
 T = TypeVar("T")
 
 

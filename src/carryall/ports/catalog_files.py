@@ -1,8 +1,8 @@
 """The catalog's memory of uploads and files."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
 from carryall.model.file import Copy, File
@@ -45,6 +45,8 @@ class Uploads(Protocol):
         ...
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 Sort = Literal["created", "-created", "name", "-name", "size", "-size"]
 
 
@@ -76,6 +78,15 @@ class FileQuery:
     after: tuple[str | int, str] | None = None
     offset: int = 0
     limit: int = 100
+
+    def following(self, last: File) -> "FileQuery":
+        """Give the query for the page after the one that ends with this file."""
+        keys: dict[str, str | int] = {
+            "created": (last.created_at - _EPOCH) // timedelta(microseconds=1),
+            "name": last.name,
+            "size": last.size,
+        }
+        return replace(self, after=(keys[self.sort.lstrip("-")], last.id))
 
 
 class Files(Protocol):
@@ -126,7 +137,7 @@ class Files(Protocol):
         ...
 
     def count_download(self, file_id: str, size: int, now: datetime) -> None:
-        """Count one download of so many bytes and put off the expiry where the file has a retention. Never loses one."""
+        """Count one download of so many bytes; put off the expiry where there is a retention. Never loses one."""
         ...
 
     def put_copy(self, file_id: str, copy: Copy) -> None:

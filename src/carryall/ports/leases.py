@@ -14,7 +14,7 @@ class Lease(Protocol):
 
 
 class Leases(Protocol):
-    """Sees that one writer at a time has a segment. A newcomer *asks*; the holder finishes its closing steps and leaves.
+    """Sees that one writer at a time has a segment. A newcomer *asks*; the holder ends its closing steps and leaves.
 
     Cancelling a holder was tried: it told a wrong offset in 145 of 150 runs, asking in none (ADR 0005).
     """

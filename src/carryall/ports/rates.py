@@ -12,3 +12,7 @@ class Rates(Protocol):
         A refused hit doesn't count against the window.
         """
         ...
+
+    def wait(self, key: str, per_minute: int) -> int | None:
+        """Tell whether a hit would be within the limit, as `hit` does, and count nothing."""
+        ...

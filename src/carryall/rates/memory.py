@@ -17,7 +17,13 @@ class MemoryRates:
     def hit(self, key: str, per_minute: int) -> int | None:
         """Count one hit."""
         item = RateLimitItemPerMinute(per_minute)
-        if self._limiter.hit(item, key):
-            return None
+        return None if self._limiter.hit(item, key) else self._seconds_left(item, key)
+
+    def wait(self, key: str, per_minute: int) -> int | None:
+        """Tell whether a hit would be within the limit."""
+        item = RateLimitItemPerMinute(per_minute)
+        return None if self._limiter.test(item, key) else self._seconds_left(item, key)
+
+    def _seconds_left(self, item: RateLimitItemPerMinute, key: str) -> int:
         free_at = self._limiter.get_window_stats(item, key).reset_time
         return max(1, math.ceil(free_at - time.time()))  # noqa: TID251  # the library tells its reset as wall-clock time

@@ -13,7 +13,7 @@ _BATCH_BYTES = 1 << 20  # spec/performance.md: 64 KiB -> 1 MiB writes go 1.6 tim
 
 
 class DiskLanding:
-    """Implements `ports.staging.Landing`. At most two batches (2 MiB) are in memory: one gathering, one being written."""
+    """Implements `ports.staging.Landing`. At most two batches (2 MiB) are in memory: one gathers, one is written."""
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ def back_off(attempts: int, jitter: float) -> timedelta:
         attempts: tries so far, at least 1.
         jitter: 0 to 1; spreads the retries of many jobs that failed together.
     """
-    wait = min(_LONGEST_WAIT, _FIRST_WAIT * 2 ** min(attempts - 1, 12))
+    wait = min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(attempts - 1, 12)))
     return wait * (1 + jitter / 4)
 
 
@@ -118,7 +118,12 @@ class Runner:
         self._telemetry.job_ended(job.kind, "failed" if gives_up else "retried")
         known = isinstance(error, CarryallError)
         log.warning(
-            "job.failed", id=job.id, kind=job.kind, attempts=job.attempts, gave_up=gives_up, reason=text,
+            "job.failed",
+            id=job.id,
+            kind=job.kind,
+            attempts=job.attempts,
+            gave_up=gives_up,
+            reason=text,
             exc_info=None if known else error,
         )
         if gives_up:

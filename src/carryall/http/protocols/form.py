@@ -22,10 +22,15 @@ _CHUNK_SLACK = 1 << 20
 
 @dataclass(slots=True)
 class Landed:
-    """What a form brought: its fields, and its files as uploads that are still to be completed."""
+    """What a form brought: its fields, and its files as uploads that are still to be completed.
+
+    Attributes:
+        has_empty_choice: a part for files was there in which nothing had been chosen.
+    """
 
     fields: dict[str, str] = field(default_factory=dict)
     uploads: list[Upload] = field(default_factory=list)
+    has_empty_choice: bool = False
 
 
 Declare = Callable[[FilePart], Declared]
@@ -57,15 +62,16 @@ async def landed_form(call: Call, principal: Principal, plan: FormPlan) -> Async
     body = call.body
     stream = parts(body, call.headers.get("content-type", ""), call.context.rules.form)
     overhead = OVERHEAD_BYTES + (plan.max_files - 1) * _PART_OVERHEAD_BYTES
-    await call.context.admission.body(
-        principal, size=body.declared_size, overhead=overhead, max_files=plan.max_files
-    )
+    await call.context.admission.body(principal, size=body.declared_size, overhead=overhead, max_files=plan.max_files)
     landed = Landed()
     try:
         async for part in stream:
             if isinstance(part, Field):
                 landed.fields[part.name] = part.value
-            elif part.name == plan.file_field and not (part.filename == "" and await _is_empty(part)):
+            elif part.name == plan.file_field and part.filename == "":
+                await _check_empty(part)
+                landed.has_empty_choice = True
+            elif part.name == plan.file_field:
                 await _land(call, principal, plan, landed, part)
         yield landed
     except BaseException as reason:
@@ -74,11 +80,10 @@ async def landed_form(call: Call, principal: Principal, plan: FormPlan) -> Async
         raise
 
 
-async def _is_empty(part: FilePart) -> bool:
-    """Tell whether this is the empty part that browsers send for a file field where nothing was chosen."""
+async def _check_empty(part: FilePart) -> None:
+    """Take a part without a name for what browsers send where nothing was chosen, unless it brings bytes."""
     async for _ in part.body:
-        raise Malformed("No filename provided", code="filename_missing")
-    return True
+        raise no_name()
 
 
 async def _land(call: Call, principal: Principal, plan: FormPlan, landed: Landed, part: FilePart) -> None:
@@ -88,12 +93,16 @@ async def _land(call: Call, principal: Principal, plan: FormPlan, landed: Landed
             code="form_too_many_parts",
             limit=plan.max_files,
         )
-    total = call.body.declared_size
-    bound = None if total is None else max(0, total - call.body.received + _CHUNK_SLACK)
-    declared = replace(plan.declare(part), at_most=bound, media_type=part.media_type)
+    declared = replace(plan.declare(part), at_most=bytes_left(call), media_type=part.media_type)
     upload = await call.context.door.open(principal, declared, store=plan.store)
     landed.uploads.append(upload)
     await call.context.door.receive(principal, upload.id, part.body, mode=Mode.REPLACE)
+
+
+def bytes_left(call: Call) -> int | None:
+    """Give what the part that begins now may bring at most, in bytes; None where the request doesn't say its size."""
+    total = call.body.declared_size
+    return None if total is None else min(total, total - call.body.received + _CHUNK_SLACK)
 
 
 async def complete_form(call: Call, principal: Principal, landed: Landed) -> list[File]:
@@ -109,8 +118,19 @@ def is_form(call: Call) -> bool:
 def require_file(landed: Landed, name: str) -> Upload:
     """Give the form's one file. Raises Malformed (422) when there is none."""
     if not landed.uploads:
-        raise Malformed(
-            f"The form has no file in a part named {name}.", code="file_missing",
-            errors=[{"field": f"body.{name}", "message": "Field required", "type": "missing"}],
-        )
+        raise no_file(name)
     return landed.uploads[0]
+
+
+def no_file(name: str) -> Malformed:
+    """Say that the part with the file isn't there (422)."""
+    return Malformed(
+        f"There is no file: send a form with a file in a part named {name}.",
+        code="file_missing",
+        errors=[{"field": f"body.{name}", "message": "Field required", "type": "missing"}],
+    )
+
+
+def no_name() -> Malformed:
+    """Say that a file has no name (400)."""
+    return Malformed("No filename provided", code="filename_missing")

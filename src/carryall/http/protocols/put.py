@@ -38,11 +38,14 @@ async def land_raw(call: Call, principal: Principal, declared: Declared, *, stor
 
 
 def name_of(call: Call) -> str:
-    """Give a raw upload's name: `?fileName=` or `?filename=`, else Content-Disposition's, else "file"."""
+    """Give a raw upload's name; "file" where the request gives none."""
+    return given_name(call) or _FALLBACK_NAME
+
+
+def given_name(call: Call) -> str | None:
+    """Give the name that a raw upload brings: `?fileName=` or `?filename=`, else Content-Disposition's."""
     asked = call.query("fileName") or call.query("filename")
     if asked:
         return asked
     disposition = parse_disposition(call.headers.get("content-disposition", ""))
-    if disposition is not None and disposition[1].get("filename"):
-        return disposition[1]["filename"]
-    return _FALLBACK_NAME
+    return (disposition[1].get("filename") or None) if disposition else None

@@ -10,8 +10,16 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.forms import FilePart
-from carryall.http.protocols.form import FormPlan, complete_form, is_form, landed_form, require_file
-from carryall.http.protocols.put import land_raw, name_of
+from carryall.http.protocols.form import (
+    FormPlan,
+    complete_form,
+    is_form,
+    landed_form,
+    no_file,
+    no_name,
+    require_file,
+)
+from carryall.http.protocols.put import given_name, land_raw
 from carryall.model.errors import Malformed
 from carryall.model.file import File
 from carryall.model.principal import Principal
@@ -20,6 +28,7 @@ from carryall.operations.authenticate import Realm
 from carryall.operations.files import LinkWish
 
 DOOR = "relay"
+_FIELD = "file"
 _RELAY_VERSION = "1.0.0"  # of the relay API: a real client asserts it (surfaces section 2, row 23)
 
 UPLOAD_DOCS: dict[str, Any] = openapi.operation(
@@ -34,7 +43,7 @@ UPLOAD_DOCS: dict[str, Any] = openapi.operation(
         openapi.query("service", "Relay: the store that the file goes to."),
         openapi.query("fileName", "Relay: the name of a raw body."),
     ],
-    body={**openapi.form_body("file"), **openapi.raw_body()},
+    body={**openapi.form_body(_FIELD), **openapi.raw_body()},
     answer={
         200: {
             "status": "success",
@@ -82,10 +91,8 @@ async def upload(call: Call) -> Response:
     """Take a file for the service: authenticate, choose the store, land it, answer its link."""
     principal = await call.principal(Realm.RELAY)
     service = _service(call)
-    if is_form(call):
-        file = await _from_form(call, principal, service)
-    else:
-        file = await land_raw(call, principal, Declared(name=name_of(call), door=DOOR), store=service)
+    land = _from_form if is_form(call) else _from_raw
+    file = await land(call, principal, service)
     return JSONResponse(await _answer(call, principal, file, service))
 
 
@@ -105,13 +112,21 @@ def _service(call: Call) -> str:
 
 async def _from_form(call: Call, principal: Principal, service: str) -> File:
     def declare(part: FilePart) -> Declared:
-        if not part.filename:
-            raise Malformed("No filename provided", code="filename_missing")
         return Declared(name=part.filename, door=DOOR)
 
-    async with landed_form(call, principal, FormPlan("file", declare, store=service)) as landed:
-        require_file(landed, "file")
+    async with landed_form(call, principal, FormPlan(_FIELD, declare, store=service)) as landed:
+        if landed.has_empty_choice and not landed.uploads:
+            raise no_name()
+        require_file(landed, _FIELD)
         return (await complete_form(call, principal, landed))[0]
+
+
+async def _from_raw(call: Call, principal: Principal, service: str) -> File:
+    """Take a raw body, which has to bring a name: without one it is a form that forgot to say so, or nothing."""
+    name = given_name(call)
+    if name is None:
+        raise no_file(_FIELD)
+    return await land_raw(call, principal, Declared(name=name, door=DOOR), store=service)
 
 
 async def _answer(call: Call, principal: Principal, file: File, service: str) -> dict[str, Any]:

@@ -26,199 +26,211 @@ def upgrade() -> None:
 
 
 def _events() -> None:
-    op.create_table('events',
-    sa.Column('id', sa.BigInteger().with_variant(sa.Integer(), 'sqlite'), autoincrement=True, nullable=False),
-    sa.Column('type', sa.String(length=64), nullable=False),
-    sa.Column('subject', sa.String(length=64), nullable=False),
-    sa.Column('owner', sa.String(length=200), nullable=False),
-    sa.Column('data', sa.JSON(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('id'),
-    sqlite_autoincrement=True
+    op.create_table(
+        "events",
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
+        sa.Column("type", sa.String(length=64), nullable=False),
+        sa.Column("subject", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("data", sa.JSON(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sqlite_autoincrement=True,
     )
-    op.create_index('events_by_owner', 'events', ['owner', 'id'], unique=False)
-    op.create_index('events_by_time', 'events', ['created_at'], unique=False)
+    op.create_index("events_by_owner", "events", ["owner", "id"], unique=False)
+    op.create_index("events_by_time", "events", ["created_at"], unique=False)
 
 
 def _files() -> None:
-    op.create_table('files',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('short_id', sa.String(length=64), nullable=False),
-    sa.Column('owner', sa.String(length=200), nullable=False),
-    sa.Column('door', sa.String(length=32), nullable=False),
-    sa.Column('name', sa.Text(), nullable=False),
-    sa.Column('size', sa.BigInteger(), nullable=False),
-    sa.Column('sha256', sa.String(length=64), nullable=False),
-    sa.Column('media_type', sa.String(length=200), nullable=False),
-    sa.Column('declared_type', sa.String(length=200), nullable=True),
-    sa.Column('path', sa.Text(), nullable=True),
-    sa.Column('public_name', sa.String(length=80), nullable=True),
-    sa.Column('external_id', sa.String(length=64), nullable=True),
-    sa.Column('upload_id', sa.String(length=32), nullable=True),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=True),
-    sa.Column('retention', sa.BigInteger(), nullable=True),
-    sa.Column('last_read_at', sa.BigInteger(), nullable=True),
-    sa.Column('downloads', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('downloaded_bytes', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('metadata', sa.JSON(), nullable=False),
-    sa.PrimaryKeyConstraint('id'),
-    sa.UniqueConstraint('owner', 'external_id', name='files_one_per_external_id'),
-    sa.UniqueConstraint('owner', 'path', name='files_one_per_path'),
-    sa.UniqueConstraint('public_name'),
-    sa.UniqueConstraint('short_id'),
-    sa.UniqueConstraint('upload_id')
+    op.create_table(
+        "files",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("short_id", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("door", sa.String(length=32), nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=False),
+        sa.Column("sha256", sa.String(length=64), nullable=False),
+        sa.Column("media_type", sa.String(length=200), nullable=False),
+        sa.Column("declared_type", sa.String(length=200), nullable=True),
+        sa.Column("path", sa.Text(), nullable=True),
+        sa.Column("public_name", sa.String(length=80), nullable=True),
+        sa.Column("external_id", sa.String(length=64), nullable=True),
+        sa.Column("upload_id", sa.String(length=32), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("retention", sa.BigInteger(), nullable=True),
+        sa.Column("last_read_at", sa.BigInteger(), nullable=True),
+        sa.Column("downloads", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("downloaded_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("metadata", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("owner", "external_id", name="files_one_per_external_id"),
+        sa.UniqueConstraint("owner", "path", name="files_one_per_path"),
+        sa.UniqueConstraint("public_name"),
+        sa.UniqueConstraint("short_id"),
+        sa.UniqueConstraint("upload_id"),
     )
-    op.create_index('files_by_door', 'files', ['door', 'created_at', 'id'], unique=False)
-    op.create_index('files_by_expiry', 'files', ['expires_at'], unique=False)
-    op.create_index('files_by_owner', 'files', ['owner', 'created_at', 'id'], unique=False)
+    op.create_index("files_by_door", "files", ["door", "created_at", "id"], unique=False)
+    op.create_index("files_by_expiry", "files", ["expires_at"], unique=False)
+    op.create_index("files_by_owner", "files", ["owner", "created_at", "id"], unique=False)
 
 
 def _jobs() -> None:
-    op.create_table('jobs',
-    sa.Column('id', sa.String(length=64), nullable=False),
-    sa.Column('kind', sa.String(length=32), nullable=False),
-    sa.Column('payload', sa.JSON(), nullable=False),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('attempts', sa.Integer(), nullable=False),
-    sa.Column('max_attempts', sa.Integer(), nullable=False),
-    sa.Column('run_at', sa.BigInteger(), nullable=False),
-    sa.Column('leased_until', sa.BigInteger(), nullable=True),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('finished_at', sa.BigInteger(), nullable=True),
-    sa.Column('error', sa.Text(), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "jobs",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("payload", sa.JSON(), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("max_attempts", sa.Integer(), nullable=False),
+        sa.Column("run_at", sa.BigInteger(), nullable=False),
+        sa.Column("leased_until", sa.BigInteger(), nullable=True),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index('jobs_by_kind', 'jobs', ['kind', 'created_at'], unique=False)
-    op.create_index('jobs_by_state', 'jobs', ['state', 'run_at'], unique=False)
+    op.create_index("jobs_by_kind", "jobs", ["kind", "created_at"], unique=False)
+    op.create_index("jobs_by_state", "jobs", ["state", "run_at"], unique=False)
 
 
 def _plans() -> None:
-    op.create_table('plans',
-    sa.Column('name', sa.String(length=64), nullable=False),
-    sa.Column('limits', sa.JSON(), nullable=False),
-    sa.PrimaryKeyConstraint('name')
+    op.create_table(
+        "plans",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("limits", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
 
 
 def _uploads() -> None:
-    op.create_table('uploads',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('owner', sa.String(length=200), nullable=False),
-    sa.Column('declared', sa.JSON(), nullable=False),
-    sa.Column('store', sa.String(length=64), nullable=False),
-    sa.Column('limit_bytes', sa.BigInteger(), nullable=True),
-    sa.Column('reserved_bytes', sa.BigInteger(), nullable=False),
-    sa.Column('is_resumable', sa.Boolean(), nullable=False),
-    sa.Column('size', sa.BigInteger(), nullable=True),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('touched_at', sa.BigInteger(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=False),
-    sa.Column('file_id', sa.String(length=32), nullable=True),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "uploads",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("declared", sa.JSON(), nullable=False),
+        sa.Column("store", sa.String(length=64), nullable=False),
+        sa.Column("limit_bytes", sa.BigInteger(), nullable=True),
+        sa.Column("reserved_bytes", sa.BigInteger(), nullable=False),
+        sa.Column("is_resumable", sa.Boolean(), nullable=False),
+        sa.Column("size", sa.BigInteger(), nullable=True),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("touched_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False),
+        sa.Column("file_id", sa.String(length=32), nullable=True),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index('uploads_by_owner', 'uploads', ['owner', 'state', 'created_at'], unique=False)
-    op.create_index('uploads_by_state', 'uploads', ['state', 'expires_at'], unique=False)
-    op.create_index('uploads_by_touch', 'uploads', ['touched_at'], unique=False)
+    op.create_index("uploads_by_owner", "uploads", ["owner", "state", "created_at"], unique=False)
+    op.create_index("uploads_by_state", "uploads", ["state", "expires_at"], unique=False)
+    op.create_index("uploads_by_touch", "uploads", ["touched_at"], unique=False)
 
 
 def _usage() -> None:
-    op.create_table('usage',
-    sa.Column('owner', sa.String(length=200), nullable=False),
-    sa.Column('stored_bytes', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('reserved_bytes', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('files', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('open_uploads', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('uploads', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('uploaded_bytes', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('downloads', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('downloaded_bytes', sa.BigInteger(), server_default='0', nullable=False),
-    sa.Column('last_upload_at', sa.BigInteger(), nullable=True),
-    sa.Column('last_download_at', sa.BigInteger(), nullable=True),
-    sa.PrimaryKeyConstraint('owner')
+    op.create_table(
+        "usage",
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("stored_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("reserved_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("files", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("open_uploads", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("uploads", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("uploaded_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("downloads", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("downloaded_bytes", sa.BigInteger(), server_default="0", nullable=False),
+        sa.Column("last_upload_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_download_at", sa.BigInteger(), nullable=True),
+        sa.PrimaryKeyConstraint("owner"),
     )
 
 
 def _users() -> None:
-    op.create_table('users',
-    sa.Column('name', sa.String(length=128), nullable=False),
-    sa.Column('plan', sa.String(length=64), nullable=True),
-    sa.Column('is_disabled', sa.Boolean(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.PrimaryKeyConstraint('name')
+    op.create_table(
+        "users",
+        sa.Column("name", sa.String(length=128), nullable=False),
+        sa.Column("plan", sa.String(length=64), nullable=True),
+        sa.Column("is_disabled", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
     )
 
 
 def _copies() -> None:
-    op.create_table('copies',
-    sa.Column('file_id', sa.String(length=32), nullable=False),
-    sa.Column('store', sa.String(length=64), nullable=False),
-    sa.Column('key', sa.String(length=200), nullable=False),
-    sa.Column('state', sa.String(length=16), nullable=False),
-    sa.Column('link', sa.Text(), nullable=True),
-    sa.Column('attempts', sa.Integer(), nullable=False),
-    sa.Column('error', sa.Text(), nullable=True),
-    sa.Column('stored_at', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['file_id'], ['files.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('file_id', 'store')
+    op.create_table(
+        "copies",
+        sa.Column("file_id", sa.String(length=32), nullable=False),
+        sa.Column("store", sa.String(length=64), nullable=False),
+        sa.Column("key", sa.String(length=200), nullable=False),
+        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("link", sa.Text(), nullable=True),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("stored_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("file_id", "store"),
     )
-    op.create_index('copies_by_key', 'copies', ['store', 'key'], unique=False)
+    op.create_index("copies_by_key", "copies", ["store", "key"], unique=False)
 
 
 def _links() -> None:
-    op.create_table('links',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('file_id', sa.String(length=32), nullable=False),
-    sa.Column('owner', sa.String(length=200), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=True),
-    sa.Column('max_downloads', sa.Integer(), nullable=True),
-    sa.Column('taken', sa.Integer(), server_default='0', nullable=False),
-    sa.Column('password_hash', sa.Text(), nullable=True),
-    sa.ForeignKeyConstraint(['file_id'], ['files.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id')
+    op.create_table(
+        "links",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("file_id", sa.String(length=32), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("max_downloads", sa.Integer(), nullable=True),
+        sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
+        sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
     )
-    op.create_index('links_by_file', 'links', ['file_id', 'created_at'], unique=False)
+    op.create_index("links_by_file", "links", ["file_id", "created_at"], unique=False)
 
 
 def _segments() -> None:
-    op.create_table('segments',
-    sa.Column('upload_id', sa.String(length=32), nullable=False),
-    sa.Column('idx', sa.Integer(), nullable=False),
-    sa.Column('length', sa.BigInteger(), nullable=False),
-    sa.Column('extent', sa.Integer(), nullable=False),
-    sa.ForeignKeyConstraint(['upload_id'], ['uploads.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('upload_id', 'idx')
+    op.create_table(
+        "segments",
+        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("idx", sa.Integer(), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("extent", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(["upload_id"], ["uploads.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("upload_id", "idx"),
     )
 
 
 def _tokens() -> None:
-    op.create_table('tokens',
-    sa.Column('id', sa.String(length=32), nullable=False),
-    sa.Column('digest', sa.String(length=64), nullable=False),
-    sa.Column('user', sa.String(length=128), nullable=True),
-    sa.Column('label', sa.String(length=200), nullable=False),
-    sa.Column('scopes', sa.String(length=64), nullable=False),
-    sa.Column('file_id', sa.String(length=32), nullable=True),
-    sa.Column('is_primary', sa.Boolean(), nullable=False),
-    sa.Column('created_at', sa.BigInteger(), nullable=False),
-    sa.Column('expires_at', sa.BigInteger(), nullable=True),
-    sa.Column('revoked_at', sa.BigInteger(), nullable=True),
-    sa.Column('last_used_at', sa.BigInteger(), nullable=True),
-    sa.ForeignKeyConstraint(['user'], ['users.name'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('id'),
-    sa.UniqueConstraint('digest')
+    op.create_table(
+        "tokens",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("digest", sa.String(length=64), nullable=False),
+        sa.Column("user", sa.String(length=128), nullable=True),
+        sa.Column("label", sa.String(length=200), nullable=False),
+        sa.Column("scopes", sa.String(length=64), nullable=False),
+        sa.Column("file_id", sa.String(length=32), nullable=True),
+        sa.Column("is_primary", sa.Boolean(), nullable=False),
+        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=True),
+        sa.Column("revoked_at", sa.BigInteger(), nullable=True),
+        sa.Column("last_used_at", sa.BigInteger(), nullable=True),
+        sa.ForeignKeyConstraint(["user"], ["users.name"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("id"),
+        sa.UniqueConstraint("digest"),
     )
-    op.create_index('tokens_by_user', 'tokens', ['user', 'created_at'], unique=False)
+    op.create_index("tokens_by_user", "tokens", ["user", "created_at"], unique=False)
 
 
 def _grants() -> None:
-    op.create_table('grants',
-    sa.Column('link_id', sa.String(length=32), nullable=False),
-    sa.Column('client', sa.String(length=200), nullable=False),
-    sa.Column('taken_at', sa.BigInteger(), nullable=False),
-    sa.ForeignKeyConstraint(['link_id'], ['links.id'], ondelete='CASCADE'),
-    sa.PrimaryKeyConstraint('link_id', 'client')
+    op.create_table(
+        "grants",
+        sa.Column("link_id", sa.String(length=32), nullable=False),
+        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("taken_at", sa.BigInteger(), nullable=False),
+        sa.ForeignKeyConstraint(["link_id"], ["links.id"], ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("link_id", "client"),
     )
-    op.create_index('grants_by_time', 'grants', ['taken_at'], unique=False)
+    op.create_index("grants_by_time", "grants", ["taken_at"], unique=False)

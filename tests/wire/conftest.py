@@ -1,0 +1,202 @@
+"""Real servers on loopback, and the credentials to talk to them."""
+
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from joserfc import jwt
+from joserfc.jwk import RSAKey
+
+SERVICE_TOKEN = "test-token-12345"
+ADMIN_TOKEN = "wire-tests-admin-token"
+ISSUER = "hayula_main_service"
+AUDIENCE = "hayula_upload_service"
+_START_S = 20.0
+
+
+def _key() -> rsa.RSAPrivateKey:
+    return rsa.generate_private_key(public_exponent=65537, key_size=2048)
+
+
+KEY = _key()
+PUBLIC_PEM = (
+    KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
+)
+PRIVATE_PEM = KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+
+
+def make_jwt(subject: str = "alice", **claims: Any) -> str:
+    """Make a token as the main service would; a claim of None is left out."""
+    now = int(time.time())
+    payload = {"sub": subject, "iss": ISSUER, "aud": AUDIENCE, "iat": now, "exp": now + 600, **claims}
+    kept = {name: value for name, value in payload.items() if value is not None}
+    return jwt.encode({"alg": "RS256"}, kept, RSAKey.import_key(PRIVATE_PEM), algorithms=["RS256"])
+
+
+@dataclass
+class Server:
+    """One running server. `url` has no trailing slash."""
+
+    url: str
+    port: int
+    data_dir: Path
+    environment: Mapping[str, str]
+    log_path: Path
+    process: subprocess.Popen[bytes]
+    admin_token: str = ADMIN_TOKEN
+    service_token: str = SERVICE_TOKEN
+    jwt: Callable[..., str] = field(default=make_jwt)
+    private_pem: str = PRIVATE_PEM
+    public_pem: str = PUBLIC_PEM
+
+    @property
+    def admin(self) -> dict[str, str]:
+        """Headers of the administrator."""
+        return {"Authorization": f"Bearer {self.admin_token}"}
+
+    @property
+    def service(self) -> dict[str, str]:
+        """Headers of the service."""
+        return {"X-Auth-Token": self.service_token}
+
+    def bearer(self, token: str) -> dict[str, str]:
+        """Headers of whoever has this token."""
+        return {"Authorization": f"Bearer {token}"}
+
+    def new_user(self, name: str | None = None) -> tuple[str, dict[str, str]]:
+        """Make a user by the admin API's first step; give the name and the headers."""
+        name = name or f"user-{secrets.token_hex(4)}"
+        made = self.cli("users", "token", name, "--add")
+        token = made.strip().splitlines()[-1].strip()
+        return name, self.bearer(token)
+
+    def cli(self, *arguments: str) -> str:
+        """Run the command line on this server's data; give what it printed."""
+        done = subprocess.run(
+            [sys.executable, "-m", "carryall", *arguments],
+            env=dict(self.environment),
+            cwd=self.data_dir.parent,
+            capture_output=True,
+            check=False,
+            timeout=30,
+        )
+        assert done.returncode == 0, done.stderr.decode()
+        return done.stdout.decode()
+
+    def client(self, **options: Any) -> httpx2.Client:
+        """Give a client for this server."""
+        return httpx2.Client(base_url=self.url, timeout=30, **options)
+
+    def log(self) -> str:
+        """Give what the server logged so far."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """End the server and wait for it; give its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(timeout=40)
+
+    def start_again(self) -> None:
+        """Start the server anew on the same data and port."""
+        self.process = _launch(self.environment, self.data_dir, self.port, self.log_path)
+        _wait_until_ready(self)
+
+    def rss_bytes(self) -> int:
+        """Give the server's memory now (Linux)."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) * 1024
+        raise AssertionError("no VmRSS")
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+def _launch(environment: Mapping[str, str], data_dir: Path, port: int, log_path: Path) -> subprocess.Popen[bytes]:
+    with log_path.open("ab") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "carryall", "serve", "--port", str(port)],
+            env=dict(environment),
+            cwd=data_dir.parent,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _wait_until_ready(server: Server) -> None:
+    deadline = time.monotonic() + _START_S
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            break
+        try:
+            if httpx2.get(f"{server.url}/ready", timeout=2).status_code == 200:
+                return
+        except httpx2.TransportError:
+            time.sleep(0.05)
+    raise AssertionError(f"the server did not start:\n{server.log()}")
+
+
+def _start(folder: Path, settings: Mapping[str, str]) -> Server:
+    data_dir = folder / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    port = _free_port()
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("CARRYALL_")},
+        "AUTH_TOKEN": SERVICE_TOKEN,
+        "CARRYALL_ADMIN_TOKEN": ADMIN_TOKEN,
+        "CARRYALL_DATA_DIR": str(data_dir),
+        "CARRYALL_LOG_FORMAT": "json",
+        "MAIN_SERVICE_JWT_PUBLIC_KEY": PUBLIC_PEM,
+        "EXPECTED_JWT_ISSUER": ISSUER,
+        "EXPECTED_JWT_AUDIENCE": AUDIENCE,
+        "REQUEST_TIMES_PER_MINTUE": "100000",
+        "CARRYALL_GALLERY_REQUESTS_PER_MINUTE": "100000",
+        **settings,
+    }
+    environment = {name: value for name, value in environment.items() if value != "-"}
+    log_path = folder / "server.log"
+    process = _launch(environment, data_dir, port, log_path)
+    server = Server(f"http://127.0.0.1:{port}", port, data_dir, environment, log_path, process)
+    _wait_until_ready(server)
+    return server
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that many tests share: make users of your own and look only at what is theirs."""
+    running = _start(tmp_path_factory.mktemp("shared"), {"ALLOWED_USERS": "alice,bob,carol"})
+    yield running
+    assert running.stop() == 0, running.log()
+
+
+@pytest.fixture
+def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+    """Make a server with settings of its own (environment names; a value of "-" takes a name out)."""
+    running: list[Server] = []
+
+    def make(**settings: str) -> Server:
+        running.append(_start(tmp_path / f"server{len(running)}", settings))
+        return running[-1]
+
+    yield make
+    for server in running:
+        server.stop(signal.SIGKILL)
