@@ -273,11 +273,12 @@ def _announce(settings: Settings, plugs: Plugs) -> Announce:
         webhook = Webhook(
             settings.webhook_url, settings.webhook_secret, outbound=plugs.outbound, clock=plugs.world.clock
         )
-    base = settings.base_url or f"http://{settings.host}:{settings.port}"
+    base = settings.base_url or _own_url(settings)
 
     def with_url(event: Event) -> Event:
         external = event.data.get("main_service_file_id")
-        parts = ("upload", "download", str(external)) if external else ("v1", "files", event.subject, "content")
+        is_own = external is None
+        parts = ("v1", "files", event.subject, "content") if is_own else ("upload", "download", str(external))
         return replace(event, data={**event.data, "url": base + path_of(*parts)})
 
     return Announce(
@@ -288,6 +289,12 @@ def _announce(settings: Settings, plugs: Plugs) -> Announce:
         wants=lambda event: event.type == "file.stored" and event.owner.startswith("jwt:"),
         complete=with_url,
     )
+
+
+def _own_url(settings: Settings) -> str:
+    """Give the address of this machine where no public one is set; one that stands for all addresses is none."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(settings.host, settings.host)  # noqa: S104
+    return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
 def _door(settings: Settings, world: World, admission: Admission, announce: Announce) -> Door:

@@ -23,7 +23,7 @@ EVENT = Event(
     owner="jwt:alice",
     created_at=NOW - timedelta(minutes=1),
     data={
-        "main_service_file_id": "123",
+        "main_service_file_id": 123,
         "name": "Grüße \ud800.mp3",
         "size": 5120,
         "sha256": "9f" * 32,

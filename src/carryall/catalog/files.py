@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     RowMapping,
@@ -19,6 +20,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    type_coerce,
     update,
 )
 
@@ -49,7 +51,7 @@ _COUNT_DOWNLOAD = (
         # retention is kept in seconds, times in microseconds
         expires_at=case(
             (files.c.retention.is_(None), files.c.expires_at),
-            else_=bindparam("b_now2", type_=Time) + func.coalesce(files.c.retention, 0) * 1_000_000,
+            else_=bindparam("b_now2", type_=Time) + type_coerce(files.c.retention, BigInteger) * 1_000_000,
         ),
     )
 )

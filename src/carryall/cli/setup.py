@@ -1,27 +1,68 @@
-"""What every command does first: read the settings, say what is wrong with them, see to the secrets."""
+"""What every command does first: read the settings, see to the secrets, and open the house where it uses a verb."""
 
-import sys
-from typing import Any
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from rich.console import Console
+from carryall.cli.screen import say
+from carryall.config import Generated, Settings, check_folders, ensure_secrets, load_settings
+from carryall.model.errors import CarryallError
 
-from carryall.config import Settings, SettingsError, check_folders, ensure_secrets, load_settings
+if TYPE_CHECKING:
+    from carryall.wiring import House
 
-console = Console(stderr=True, highlight=False)
+T = TypeVar("T")
+
+_SHOWN_ONCE = {"admin_token": "admin token", "service_token": "service token (AUTH_TOKEN)"}
 
 
-def prepared_settings(**overrides: Any) -> Settings:
-    """Read the settings, or say what is wrong with them and leave. Prints secrets that were made just now, once."""
-    try:
-        settings = load_settings(**overrides)
-        check_folders(settings)
-        settings, generated = ensure_secrets(settings, settings.data_dir / "secrets")
-    except SettingsError as error:
-        console.print(error.message, markup=False)
-        sys.exit(2)
+def prepared_settings(**overrides: Any) -> tuple[Settings, list[Generated]]:
+    """Give the settings with every secret, and the secrets that are kept in the data folder.
+
+    Prints the tokens that were made just now: once, here, and never again. Raises SettingsError.
+    """
+    settings = load_settings(**overrides)
+    check_folders(settings)
+    settings, kept = ensure_secrets(settings, settings.data_dir / "secrets")
+    for secret in kept:
+        if secret.is_new and secret.name in _SHOWN_ONCE:
+            say(f"{_SHOWN_ONCE[secret.name]}: {secret.value}   (kept in {secret.path}; shown once)")
+    return settings, kept
+
+
+def say_notices(settings: Settings) -> None:
+    """Say what the person should know about the settings."""
     for notice in settings.notices:
-        console.print(f"note: {notice}", markup=False)
-    for secret in generated:
-        if secret.is_new and secret.name in ("admin_token", "service_token"):
-            console.print(f"{secret.name}: {secret.value}   (kept in {secret.path}; shown once)", markup=False)
-    return settings
+        say(f"note: {notice}")
+
+
+def in_house(work: Callable[["House"], Awaitable[T]], *, may_begin: bool = False) -> T:
+    """Run one verb on the data folder, also beside a running server; give what it gives.
+
+    Args:
+        may_begin: whether the command may make a data folder where there is none. Those that look for something
+            better say that nothing is there.
+    """
+    from carryall.wiring import build, catalog_path, start_logs
+
+    here = load_settings()
+    if not may_begin and not catalog_path(here).exists():
+        raise CarryallError(
+            f"There is no Carryall data in {here.data_dir} yet. `carryall serve` makes it; if it is elsewhere, set "
+            "CARRYALL_DATA_DIR or go to the folder that it is in.",
+            code="data_folder_empty",
+        )
+    settings, _ = prepared_settings()
+    # The command itself says what it did; what the verbs log at INFO would say it twice.
+    start_logs(settings.supplied({"log_level": "WARNING"}, source="argument") if _is_chatty(settings) else settings)
+    house = build(settings)
+
+    async def opened() -> T:
+        async with house.open():
+            return await work(house)
+
+    return asyncio.run(opened())
+
+
+def _is_chatty(settings: Settings) -> bool:
+    return settings.log_level == "INFO"

@@ -65,8 +65,7 @@ class Dispatcher:
         scope["path_params"] = params
         scope["carryall.route"] = route.path
         request = Request(scope, receive)
-        response = await guard(request, lambda: route.handler(Call(request, self._context)))
-        await response(scope, receive, send)
+        await guard(scope, receive, send, lambda: route.handler(Call(request, self._context)))
 
     def _find(self, method: str, path: str) -> tuple[ByteRoute, dict[str, Any]] | None:
         exact = self._exact.get((method, path))

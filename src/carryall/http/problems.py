@@ -6,6 +6,7 @@ from typing import Any
 import structlog
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from starlette.types import Message, Receive, Scope, Send
 
 from carryall.model import errors
 
@@ -83,15 +84,33 @@ def unexpected(path: str) -> JSONResponse:
     return JSONResponse(_framed(body, path), 500)
 
 
-async def guard(request: Request, work: Callable[[], Awaitable[Response]]) -> Response:
-    """Run a byte route; turn what it raises into an answer."""
+async def guard(scope: Scope, receive: Receive, send: Send, work: Callable[[], Awaitable[Response]]) -> None:
+    """Run a byte route and send its answer; turn what either raises into an answer, while none has begun.
+
+    An answer that breaks half-way can only be cut: the client sees fewer bytes than its head announced.
+    """
+    has_begun = False
+
+    async def watched(message: Message) -> None:
+        nonlocal has_begun
+        has_begun = True
+        await send(message)
+
     try:
-        return await work()
+        response = await work()
+        await response(scope, receive, watched)
+        return
     except errors.CarryallError as error:
-        return answer(error, request.scope["path"])
+        problem = answer(error, scope["path"])
+        if has_begun:
+            log.error("answer.cut", reason=error.stable_code)
+            raise
     except Exception:
-        log.exception("request.crashed", method=request.method)
-        return unexpected(request.scope["path"])
+        log.exception("request.crashed", method=scope["method"])
+        problem = unexpected(scope["path"])
+        if has_begun:
+            raise
+    await problem(scope, receive, send)
 
 
 async def on_error(request: Request, error: Any) -> Response:

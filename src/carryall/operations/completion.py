@@ -246,7 +246,7 @@ def event_data(file: File) -> dict[str, str | int | None]:
     """Give what an event tells of a file (docs/events.md)."""
     return {
         "file_id": file.id,
-        "main_service_file_id": file.external_id,
+        "main_service_file_id": _as_given(file.external_id),
         "owner": file.owner,
         "name": file.name,
         "size": file.size,
@@ -255,3 +255,9 @@ def event_data(file: File) -> dict[str, str | int | None]:
         "door": file.door,
     }
 
+
+def _as_given(external_id: str | None) -> int | str | None:
+    """Give another service's id as that service writes it: a number where it is one (of at most 64 bits)."""
+    if external_id is not None and external_id.isascii() and external_id.isdecimal() and len(external_id) <= 20:
+        return int(external_id)
+    return external_id

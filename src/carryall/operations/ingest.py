@@ -111,12 +111,14 @@ class Door:
         segment: int = 0,
         mode: Mode = Mode.APPEND,
         expect: Mapping[str, str] | None = None,
+        at_most: int | None = None,
     ) -> Upload:
         """Take bytes into a segment; give the upload with what is durable now.
 
         An older request for the same segment is asked to leave first. After a broken body an APPEND to a resumable
         upload keeps what arrived; everything else keeps nothing of this request. With `expect` (digests of this body
-        by RFC 9530 name, hexadecimal) the write is all or nothing.
+        by RFC 9530 name, hexadecimal) the write is all or nothing. `at_most` bounds a body of unknown size, in bytes:
+        its room is then reserved in one go.
 
         Raises OffsetMismatch, UploadClosed, TooLarge, QuotaExceeded, DigestMismatch, BodyTruncated, BodyStalled or
         Interrupted. Cancelled, it keeps what a broken body would have kept.
@@ -132,7 +134,7 @@ class Door:
                 )
             held = upload.segments.get(segment, Segment(segment, 0))
             target = held if mode is Mode.APPEND else replace(held, length=0, extent=next_extent(upload, segment))
-            write = Write(upload, principal, target, mode, expect or {})
+            write = Write(upload, principal, target, mode, expect or {}, at_most)
             return await self._land(write, body, lease, room)
 
     async def _land(self, write: Write, body: Body, lease: Lease, room: int | None) -> Upload:
@@ -220,7 +222,8 @@ class Door:
         await self._catalog.write(work)
 
     def _grower(self, write: Write, body: Body, reserved: "Reserved") -> "Grow":
-        bound = body.declared_size if body.declared_size is not None else write.upload.declared.at_most
+        bounds = (body.declared_size, write.at_most, write.upload.declared.at_most)
+        bound = next((bound for bound in bounds if bound is not None), None)
         return Grow(self._catalog, write, reserved, bound)
 
     async def adopt(self, principal: Principal, scratch_id: str, upload_id: str, *, segment: int) -> Upload:

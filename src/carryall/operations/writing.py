@@ -19,6 +19,7 @@ class Write:
     target: Segment
     mode: Mode
     expect: Mapping[str, str]
+    at_most: int | None
 
     @property
     def replaced(self) -> Segment | None:

@@ -22,7 +22,7 @@ class Webhook:
     The body is JSON, for example:
 
         {"id": 7, "type": "file.stored", "created_at": "2026-11-20T12:00:00+00:00",
-         "data": {"file_id": "kV3…", "owner": "jwt:alice", "main_service_file_id": "123", "name": "a.mp3",
+         "data": {"file_id": "kV3…", "owner": "jwt:alice", "main_service_file_id": 123, "name": "a.mp3",
                   "size": 5120, "sha256": "9f86…", "url": "https://files.example/upload/download/123"}}
 
     `file_id` and `owner` come from the event itself, the rest is its data as it is. The headers are

@@ -19,10 +19,12 @@ def router(context: Context) -> APIRouter:
     """Give the routes that operators and load balancers ask."""
     routes = APIRouter(tags=["server"])
 
+    @routes.head("/health", include_in_schema=False)
     @routes.get("/health", summary="Say that the process answers")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
+    @routes.head("/ready", include_in_schema=False)
     @routes.get(
         "/ready",
         summary="Say whether uploads can be taken now",

@@ -26,6 +26,7 @@ def router(context: Context) -> APIRouter:
     landing = files("carryall.http.web").joinpath("landing.html").read_text(encoding="utf-8")
     landing = landing.replace("{version}", escape(context.rules.version))
 
+    @routes.head("/", include_in_schema=False)
     @routes.get("/", summary="Say hello", response_model=None)
     async def hello(request: Request) -> Response:
         if "text/html" in request.headers.get("accept", ""):

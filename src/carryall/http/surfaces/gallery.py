@@ -115,11 +115,7 @@ def router(context: Context) -> APIRouter:
         page: Annotated[int, Query(ge=1, le=_LAST_PAGE)] = 1,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
     ) -> Page:
-        query = FileQuery(door=DOOR, offset=(page - 1) * limit, limit=limit)
-        found = await context.serve.find(principal, query)
-        total = await context.serve.count(principal, query)
-        call = Call(request, context)
-        return Page(data=[_image(call, file) for file in found], total=total, page=page, limit=limit)
+        return await _page(Call(request, context), principal, page=page, limit=limit)
 
     @routes.get("/uploads/{image_id}", summary="Describe an image", **listed)
     async def upload(
@@ -127,10 +123,7 @@ def router(context: Context) -> APIRouter:
         principal: Annotated[Principal, Depends(reader)],
         image_id: Annotated[str, Path(max_length=100)],
     ) -> Image:
-        file = await context.serve.by_id(principal, image_id)
-        if file.door != DOOR:
-            raise Missing("File not found", code="file_not_found")
-        return _image(Call(request, context), file)
+        return await _one(Call(request, context), principal, image_id)
 
     return routes
 
@@ -187,6 +180,20 @@ async def _reader(request: Request, context: Context) -> Principal:
     visitor = context.authenticate.anonymous
     context.admission.request(visitor, Call(request, context).client)
     return visitor
+
+
+async def _page(call: Call, principal: Principal, *, page: int, limit: int) -> Page:
+    query = FileQuery(door=DOOR, offset=(page - 1) * limit, limit=limit)
+    found = await call.context.serve.find(principal, query)
+    total = await call.context.serve.count(principal, query)
+    return Page(data=[_image(call, file) for file in found], total=total, page=page, limit=limit)
+
+
+async def _one(call: Call, principal: Principal, image_id: str) -> Image:
+    file = await call.context.serve.by_id(principal, image_id)
+    if file.door != DOOR:
+        raise Missing("File not found", code="file_not_found")
+    return _image(call, file)
 
 
 async def _upload(call: Call, principal: Principal) -> Response:

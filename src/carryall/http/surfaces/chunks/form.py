@@ -86,15 +86,17 @@ class _ChunkForm:
         if self.has_file:
             raise TooLarge("One request brings one chunk.", code="form_too_many_parts", limit=1)
         self.has_file = True
-        door = self.call.context.door
+        door, at_most = self.call.context.door, self.call.body.declared_size
         body = _Chunk(part.body, self.call.context.rules.max_chunk_bytes)
         with session_missing():
             if self.session_id is not None and self.index is not None:
-                await door.receive(self.principal, self.session_id, body, segment=self.index, mode=Mode.REPLACE)
+                await door.receive(
+                    self.principal, self.session_id, body, segment=self.index, mode=Mode.REPLACE, at_most=at_most
+                )
                 return
             if self.session_id is not None:
                 (await door.look(self.principal, self.session_id)).require_open()
-        declared = Declared(name=CHUNK, door=DOOR, at_most=self.call.body.declared_size)
+        declared = Declared(name=CHUNK, door=DOOR, at_most=at_most)
         scratch = await door.open(self.principal, declared, store=self.call.context.rules.chunk_store)
         self.scratch_id = scratch.id
         await door.receive(self.principal, scratch.id, body, mode=Mode.REPLACE)

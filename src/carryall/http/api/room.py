@@ -1,0 +1,45 @@
+"""What every room of the native API has alike: where it stands, who is let in, what its documents say."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import APIRouter
+
+from carryall.http import openapi
+from carryall.http.call import Call
+from carryall.http.context import Context
+from carryall.http.guarded import guarded
+from carryall.model.errors import Malformed
+from carryall.model.principal import Principal
+from carryall.operations.admit import check_file_claim
+from carryall.operations.authenticate import Realm
+
+DOOR = "v1"
+EXTERNAL_ID = r"[1-9]\d{0,17}|0"
+EXTERNAL_QUERY = openapi.query("main_service_file_id", "The id that another service gave the file.")
+_ALWAYS = (401, 403, 429)
+_EXTERNAL = re.compile(EXTERNAL_ID, re.ASCII)
+
+
+def native(context: Context, tag: str) -> APIRouter:
+    """Give a router under /v1 whose routes know who asks before they read."""
+    return APIRouter(prefix="/v1", tags=[tag], route_class=guarded(context, Realm.NATIVE))
+
+
+def documented(*refusals: int, answers: Mapping[int, str] | None = None) -> dict[str, Any]:
+    """Say of a route, for OpenAPI, what it may answer: the usual refusals, these, and good answers by status."""
+    refused = {status: openapi.problem(status) for status in (*_ALWAYS, *refusals)}
+    good = {status: {"description": text} for status, text in (answers or {}).items()}
+    return {"responses": {**good, **refused}, "openapi_extra": {"security": openapi.SECURITY["any"]}}
+
+
+def external_id_of(call: Call, principal: Principal) -> str | None:
+    """Give the `main_service_file_id` that a request names. Raises Forbidden for one that its token isn't for."""
+    given = call.query("main_service_file_id")
+    if given is None:
+        return None
+    if not _EXTERNAL.fullmatch(given):
+        raise Malformed("main_service_file_id is a whole number.", code="field_invalid")
+    check_file_claim(principal, given)
+    return given
