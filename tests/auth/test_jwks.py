@@ -225,8 +225,11 @@ async def test_oversized_set_is_refused(issuer: Issuer, keys: JwksKeys, key_pair
         {"alg": "HS256"},
         {"n": 5},
         {"n": "A" * 342},
+        {"n": "_" * 2000},
+        {"n": "é"},
         {"e": "AQ"},
         {"e": "!"},
+        {"e": None},
     ],
     ids=repr,
 )

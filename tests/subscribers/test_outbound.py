@@ -194,6 +194,17 @@ async def test_trust_is_for_host_and_port(http: GuardedHttp, receiver: Any, list
     assert (len(receiver.requests), listener.connections) == (1, 0)
 
 
+async def test_trusted_host_without_port_is_trusted_on_all(receiver: Any, listener: Any) -> None:
+    """A host that the operator names by itself may be asked on any port, by that name only."""
+    http = GuardedHttp(trusted=["127.0.0.1", "::1"], timeout=timedelta(seconds=5))
+    assert await http.get(receiver.url, limit_bytes=10) == b"ok"
+    assert (
+        await refusal(http.get(f"http://localhost:{receiver.port}/", limit_bytes=10))
+    ).stable_code == "address_refused"
+    assert (await refusal(http.get(f"http://[::1]:{listener.port}/", limit_bytes=10))).stable_code == "outbound_failed"
+    await http.close()
+
+
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_redirects_inside_are_refused(http: GuardedHttp, receiver: Any, listener: Any, status: int) -> None:
     """A trusted server can't send us on to an inner address that isn't trusted."""

@@ -86,7 +86,7 @@ def test_status(client: httpx2.Client) -> None:
     assert {"status", "version", "server_version", "service", "supported_services"} == told.keys()
 
 
-@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}, {"X-API-Key": ""}, {"X-Auth-Token": " "}])
+@pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": ""}, {"X-API-Key": ""}])
 def test_missing_token(client: httpx2.Client, headers: dict[str, str]) -> None:
     """No token, or an empty one, is 401, with words that relay's and a challenge that blobs' clients understand."""
     answer = client.post("/upload?service=local", files={"file": b"x"}, headers=headers)
@@ -187,7 +187,7 @@ def test_tokens_count_only_in_their_header(client: httpx2.Client, server: Any) -
 
 def test_the_token_is_seen_first(client: httpx2.Client, server: Any) -> None:
     """Token, then service, then form (surfaces section 2, row 2)."""
-    headers, nothing = form(("name=\"other\"", b"x"))
+    headers, nothing = form(('name="other"', b"x"))
 
     def status(url: str, token: str) -> int:
         return client.post(url, content=nothing, headers={**headers, "X-Auth-Token": token}).status_code
@@ -202,7 +202,7 @@ def test_the_token_is_seen_first(client: httpx2.Client, server: Any) -> None:
     [
         ([('name="other"; filename="a.txt"', b"x")], 422, "a part named file"),
         ([('name="file"', b"a field, not a file")], 422, "a part named file"),
-        ([], 400, "can't be read"),
+        ([], 422, "a part named file"),
         ([('name="file"; filename=""', b"")], 400, "No filename provided"),
         ([('name="file"; filename=""', b"x")], 400, "No filename provided"),
         ([('name="file"; filename="a"', b"x"), ('name="file"; filename="b"', b"y")], 413, "At most 1 file"),
@@ -243,26 +243,22 @@ def test_other_methods_and_spellings(client: httpx2.Client, server: Any) -> None
 
 
 @pytest.mark.parametrize("headers", [{}, {"X-Auth-Token": "wrong"}, {"Authorization": "Bearer wrong"}])
-@pytest.mark.parametrize("expects", [True, False], ids=["expect", "eager"])
-def test_a_strangers_body_is_not_read(server: Any, headers: dict[str, str], expects: bool) -> None:
+@pytest.mark.parametrize("expectation", ["Expect: 100-continue\r\n", ""], ids=["asks", "eager"])
+def test_a_strangers_body_is_not_read(server: Any, headers: dict[str, str], expectation: str) -> None:
     """P1: of 200 MB behind a wrong token nothing is written and little is read; the client sees the status.
 
     A client that asks first (Expect: 100-continue) is never told to go on.
     """
     before, request_id = written(server.data_dir), f"stranger-{secrets.token_hex(8)}"
-    lines = [
-        "POST /upload?service=local HTTP/1.1",
-        f"Host: 127.0.0.1:{server.port}",
-        f"X-Request-Id: {request_id}",
-        "Content-Type: multipart/form-data; boundary=b",
-        f"Content-Length: {HUGE_BYTES}",
-        *(["Expect: 100-continue"] if expects else []),
-        *(f"{name}: {value}" for name, value in headers.items()),
-    ]
-    opening = b'--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
+    head = (
+        f"POST /upload?service=local HTTP/1.1\r\nHost: x\r\nX-Request-Id: {request_id}\r\n{expectation}"
+        f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {HUGE_BYTES}\r\n"
+        + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+    )
+    opening = '--b\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\n'
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
-        connection.sendall("\r\n".join(lines).encode() + b"\r\n\r\n")
-        sent = 0 if expects else _send_until_answered(connection, opening)
+        connection.sendall(f"{head}\r\n".encode())
+        sent = 0 if expectation else _send_until_answered(connection, opening.encode())
         first = connection.recv(4096)
 
     assert first.startswith(b"HTTP/1.1 403 " if "X-Auth-Token" in headers else b"HTTP/1.1 401 ")
@@ -275,7 +271,7 @@ def _send_until_answered(connection: socket.socket, opening: bytes) -> int:
     """Send a form's beginning and then zeros, as fast as the server takes them, until there is something to read."""
     connection.sendall(opening)
     sent, zeros = 0, bytes(64 << 10)
-    connection.setblocking(False)
+    connection.settimeout(0)
     while sent < HUGE_BYTES:
         try:
             connection.recv(1, socket.MSG_PEEK)
@@ -286,7 +282,7 @@ def _send_until_answered(connection: socket.socket, opening: bytes) -> int:
             sent += connection.send(zeros)
         except BlockingIOError:
             time.sleep(0.001)
-    connection.setblocking(True)
+    connection.settimeout(20)
     return sent
 
 
@@ -423,17 +419,17 @@ def test_a_failing_store_is_not_the_servers_mistake(make_server: Callable[..., A
 
 def test_leftovers_go_after_a_kill(make_server: Callable[..., Any]) -> None:
     """P8: what was on its way at a kill -9 is gone after the next start, and the room is free again."""
-    server = make_server(CARRYALL_SERVICE_TOTAL_MB="1")
+    server = make_server(CARRYALL_SERVICE_TOTAL_MB="9")
     head = (
         f"POST /upload?fileName=a HTTP/1.1\r\nHost: x\r\nX-Auth-Token: {server.service_token}\r\n"
-        "Content-Length: 900000\r\nExpect: 100-continue\r\n\r\n"
+        "Content-Length: 9000000\r\nExpect: 100-continue\r\n\r\n"
     )
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as connection:
         connection.sendall(head.encode())
         assert connection.recv(100).startswith(b"HTTP/1.1 100")
-        connection.sendall(bytes(800_000))
+        connection.sendall(bytes(8_000_000))
         deadline = time.monotonic() + 10
-        while sum(written(server.data_dir).values()) < 100_000:
+        while sum(written(server.data_dir).values()) < 1_000_000:
             assert time.monotonic() < deadline
             time.sleep(0.01)
         server.stop(signal.SIGKILL)
@@ -441,7 +437,7 @@ def test_leftovers_go_after_a_kill(make_server: Callable[..., Any]) -> None:
 
     assert {} == written(server.data_dir)
     with server.client(headers=server.service) as client:
-        assert 200 == client.post("/upload?fileName=b", content=bytes(1 << 20)).status_code
+        assert 200 == client.post("/upload?fileName=b", content=bytes(9 << 20)).status_code
 
 
 # --- real clients ----------------------------------------------------------------------------------------------------
@@ -462,6 +458,20 @@ def libcurl_client(require_program: Callable[[str], str], tmp_path: Path) -> Cal
     def run(*arguments: str) -> tuple[int, str]:
         done = subprocess.run([binary, *arguments], capture_output=True, check=False, timeout=50)
         return done.returncode, done.stdout.decode()
+
+    return run
+
+
+@pytest.fixture
+def curl(server: Any, require_program: Callable[[str], str]) -> Callable[..., tuple[str, str]]:
+    """Give a function that runs curl on a path of the server; it tells the body, and the status and bytes sent."""
+
+    def run(*arguments: str) -> tuple[str, str]:
+        *options, path = arguments
+        command = [require_program("curl"), "--silent", "-w", "\n%{http_code} %{size_upload}", *options]
+        done = subprocess.run([*command, server.url + path], capture_output=True, check=False, timeout=50)
+        body, _, numbers = done.stdout.decode().rpartition("\n")
+        return body, numbers
 
     return run
 
@@ -494,45 +504,30 @@ def test_a_libcurl_client_that_is_refused(
         assert words in json.loads(printed)["detail"]
 
 
-@pytest.mark.parametrize(
-    ("token", "expected", "header"),
-    [
-        ("", 401, "Expect: 100-continue"),
-        ("wrong", 403, "Expect: 100-continue"),
-        ("", 401, "Expect:"),
-        ("wrong", 403, "Expect:"),
-    ],
-)
+@pytest.mark.parametrize("expectation", ["Expect: 100-continue", "Expect:"], ids=["asks", "eager"])
+@pytest.mark.parametrize(("token", "expected"), [("", 401), ("wrong", 403)])
 def test_curl_is_refused_before_its_body(
-    server: Any, require_program: Callable[[str], str], huge_file: Path, token: str, expected: int, header: str
+    curl: Callable[..., tuple[str, str]], huge_file: Path, token: str, expected: int, expectation: str
 ) -> None:
-    """curl -F gets the final status: without sending its body where it asks first, and early where it doesn't."""
-    given = ["-H", f"X-Auth-Token: {token}"] if token else []
-    done = subprocess.run(
-        [
-            require_program("curl"), "--silent", "--no-buffer", "--expect100-timeout", "20", "-H", header, *given,
-            "-F", f"file=@{huge_file}", "-w", "\n%{http_code} %{size_upload}", f"{server.url}/upload?service=mega",
-        ],
-        capture_output=True, check=False, timeout=50,
-    )  # fmt: skip
-    body, _, numbers = done.stdout.decode().rpartition("\n")
+    """With -F the final status comes at once: nothing is sent where curl asks first, and little where it doesn't."""
+    body, numbers = curl(
+        *("-H", f"X-Auth-Token: {token}", "-H", expectation, "-F", f"file=@{huge_file}"),
+        *("--expect100-timeout", "20", "/upload?service=mega"),
+    )
     status, sent = map(int, numbers.split())
 
     assert expected == status
     assert "authentication token" in json.loads(body)["detail"]
-    assert sent == 0 if header == "Expect: 100-continue" else sent < HUGE_BYTES // 4
+    assert sent == 0 if expectation == "Expect: 100-continue" else sent < HUGE_BYTES // 4
 
 
-def test_curl_uploads(server: Any, client: httpx2.Client, require_program: Callable[[str], str], tmp_path: Path) -> None:
+def test_curl_uploads(server: Any, client: httpx2.Client, curl: Callable[..., tuple[str, str]], tmp_path: Path) -> None:
     """The command of the documentation works, also after `100 Continue`."""
     file = tmp_path / "photo archive.zip"
     file.write_bytes(secrets.token_bytes(5 << 20))
-    command = [
-        *(require_program("curl"), "--silent", "-H", f"X-Auth-Token: {server.service_token}"),
-        *("-H", "Expect: 100-continue", "-F", f"file=@{file}", f"{server.url}/upload?service=local"),
-    ]
-    told = json.loads(subprocess.run(command, capture_output=True, check=True, timeout=50).stdout)
+    token = f"X-Auth-Token: {server.service_token}"
+    body, _ = curl("-H", token, "-H", "Expect: 100-continue", "-F", f"file=@{file}", "/upload?service=local")
 
-    assert "success" == told["status"]
-    assert hashlib.sha256(file.read_bytes()).hexdigest() == told["sha256"]
-    assert file.read_bytes() == client.get(told["link"]).content
+    assert "success" == json.loads(body)["status"]
+    assert hashlib.sha256(file.read_bytes()).hexdigest() == json.loads(body)["sha256"]
+    assert file.read_bytes() == client.get(json.loads(body)["link"]).content

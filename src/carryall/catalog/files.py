@@ -180,8 +180,10 @@ def _conditions(query: FileQuery) -> list[ColumnElement[bool]]:
     found: list[ColumnElement[bool]] = [files.c[n] == value for n, value in equal.items() if value is not None]
     if query.name_contains:
         found.append(files.c.name.icontains(query.name_contains, autoescape=True))
-    if query.type_prefix:
-        found.append(files.c.media_type.startswith(query.type_prefix, autoescape=True))
+    if query.media_type and query.media_type.endswith("/"):
+        found.append(files.c.media_type.startswith(query.media_type, autoescape=True))
+    elif query.media_type:
+        found.append(files.c.media_type == query.media_type)
     if query.path_prefix is not None:
         found.append(files.c.path.startswith(query.path_prefix, autoescape=True))
     if query.has_external_id:

@@ -137,12 +137,18 @@ def _unavailable(error: DBAPIError) -> Unavailable:
     return Unavailable("The catalog can't be used now. Try again later.", code="catalog_failed", retry_after_s=5)
 
 
+def _lower(text: str | None) -> str | None:
+    return None if text is None else text.lower()
+
+
 def _engine(path: Path, *, begin: str, pragmas: tuple[str, ...]) -> Engine:
     engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
+        # SQLite's own knows ASCII alone: a search for names would tell "Ä" from "ä".
+        connection.create_function("lower", 1, _lower, deterministic=True)
         for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=30000", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 

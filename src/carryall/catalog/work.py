@@ -121,6 +121,11 @@ class EventRows:
             statement = statement.where(events.c.owner == owner)
         return [Event(**row) for row in self._connection.execute(statement).mappings()]
 
+    def latest(self, limit: int) -> Sequence[Event]:
+        """Give the events that came last."""
+        statement = select(events).order_by(events.c.id.desc()).limit(limit)
+        return [Event(**row) for row in self._connection.execute(statement).mappings()]
+
     def forget(self, before: datetime) -> int:
         """Remove older events."""
         return self._connection.execute(delete(events).where(events.c.created_at < before)).rowcount

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carryall.cli import users
+from carryall.cli import doctor, export, files, serve, settings, users, webhooks, work
 from carryall.cli.screen import lesson, say, show
 from carryall.model.errors import CarryallError
 
@@ -15,8 +15,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (users.app,):
-    app.add_typer(part)
+for part in (serve, work, users, files, webhooks, doctor, settings, export):
+    app.add_typer(part.app)
 
 
 def _say_version(wanted: bool) -> None:

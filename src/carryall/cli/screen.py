@@ -2,13 +2,13 @@
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import typer
 
-_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
+_UNITS = ("", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
 def say(text: str) -> None:
@@ -26,19 +26,23 @@ def show_json(value: Any) -> None:
     typer.echo(json.dumps(value, indent=2, ensure_ascii=False, default=_as_json))
 
 
-def show_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print the result as a table on a terminal; elsewhere as tab-separated lines without a heading, for other tools."""
+def show_table(columns: Sequence[str], rows: Iterable[Sequence[str]], *, title: str = "") -> None:
+    """Print the result: a table on a terminal; for other programs tab-separated lines, without a heading.
+
+    Args:
+        title: tells several tables of one result apart; the first word of each line for other programs.
+    """
     cells = [[visible(cell) for cell in row] for row in rows]
     if not sys.stdout.isatty():
         for row in cells:
-            typer.echo("\t".join(row))
+            typer.echo("\t".join([title, *row] if title else row))
         return
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(*columns, box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(*columns, title=title or None, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     for row in cells:
         table.add_row(*(Text(cell, overflow="fold") for cell in row))
     Console().print(table)
@@ -49,12 +53,17 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def count_text(number: int, noun: str) -> str:
+    """Give a number of things: "1 file", "2 files"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def size_text(size: int) -> str:
     """Give a size in bytes as people read it: "3.4 MiB"."""
     amount, unit = float(size), 0
     while amount >= 1024 and unit + 1 < len(_UNITS):
         amount, unit = amount / 1024, unit + 1
-    return f"{amount:.1f} {_UNITS[unit]}" if unit else f"{size} bytes"
+    return f"{amount:.1f} {_UNITS[unit]}" if unit else count_text(size, "byte")
 
 
 def when_text(moment: datetime | None) -> str:

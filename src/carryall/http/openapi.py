@@ -14,11 +14,13 @@ SECURITY: Mapping[str, list[dict[str, list[str]]]] = {
     "jwt": [{"jwt": []}],
     "any": [{"userToken": []}, {"jwt": []}, {"serviceToken": []}],
     "optional": [{}, {"userToken": []}],
+    "link": [{}, {"linkPassword": []}],
     "none": [{}],
 }
 SCHEMES = {
     "serviceToken": {"type": "apiKey", "in": "header", "name": "X-Auth-Token", "description": "The service's token."},
     "userToken": {"type": "http", "scheme": "bearer", "description": "A user's or the administrator's token."},
+    "linkPassword": {"type": "http", "scheme": "basic", "description": "A link's password, with any user name."},
     "jwt": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "RS256, from another service."},
 }
 PROBLEM = {

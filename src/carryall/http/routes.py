@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from carryall.http.api import files, health, links, pages, tokens, users
+from carryall.http.api import by_name, files, health, links, pages, plans, tokens, uploads, users
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
@@ -13,13 +13,13 @@ from carryall.http.who import is_service_call
 
 def routers(context: Context) -> list[APIRouter]:
     """Give the JSON routes."""
-    rooms = (health, pages, relay, blobs, gallery, chunks, files, links, users, tokens)
+    rooms = (health, pages, relay, blobs, gallery, chunks, files, uploads, links, users, plans, tokens)
     return [room.router(context) for room in rooms]
 
 
 def byte_routes(context: Context) -> list[ByteRoute]:
     """Give the routes that carry bytes."""
-    rooms = (relay, blobs, gallery, chunks, files, links)
+    rooms = (relay, blobs, gallery, chunks, files, by_name, links)
     shared = ByteRoute(
         methods=("POST",), path="/upload", handler=_upload, docs={"post": {**blobs.UPLOAD_DOCS, **relay.UPLOAD_DOCS}}
     )

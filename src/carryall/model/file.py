@@ -82,6 +82,10 @@ class File:
         """The strong entity tag, with quotes: a file's bytes never change, so its id is enough (RFC 9110 §8.8.3)."""
         return f'"{self.id}"'
 
+    def is_over(self, now: datetime) -> bool:
+        """Tell whether its time is up: it is gone for everybody, although its bytes may still be there."""
+        return self.expires_at is not None and self.expires_at <= now
+
     def stored_copy(self, store: str) -> Copy | None:
         """Give this file's readable copy in one store, if there is one."""
         return next((c for c in self.copies if c.store == store and c.state is CopyState.STORED), None)

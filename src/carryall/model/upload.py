@@ -56,6 +56,7 @@ class Declared:
         external_id: the id that another service gave it (`main_service_file_id`).
         public_name: the generated name under which the gallery will serve it.
         must_be_new: refuse when `path` is taken (If-None-Match: *), instead of replacing.
+        must_replace: the id of the file that has to have `path` still (If-Match).
         only_extensions: name and content must agree with one of these file name endings.
         door: the surface or protocol that it comes through.
         digests: other announced digests of the whole file, hexadecimal, by algorithm name of RFC 9530.
@@ -71,6 +72,7 @@ class Declared:
     external_id: str | None = None
     public_name: str | None = None
     must_be_new: bool = False
+    must_replace: str | None = None
     only_extensions: tuple[str, ...] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     digests: Mapping[str, str] = field(default_factory=dict)

@@ -165,7 +165,7 @@ class Accounts:
         return self._add_token(tx, name, TokenWish(label="primary"), is_primary=True)
 
     async def add_token(self, principal: Principal, user: str | None, wish: TokenWish) -> NewToken:
-        """Make a token: for oneself with at most one's own scopes, for anybody by the administrator.
+        """Make a token: for anybody by the administrator, for oneself with at most what one's own token may.
 
         Args:
             user: None for the administrator's own.
@@ -175,6 +175,9 @@ class Accounts:
         def work(tx: Tx) -> NewToken:
             if user is not None:
                 _known(tx, user)
+            maker = tx.tokens.get(principal.token_id) if principal.token_id else None
+            if maker is not None and not _ends_within(wish.expires_at, maker.expires_at):
+                raise Forbidden("A token can't outlive the one that makes it.", code="scope_missing")
             return self._add_token(tx, user, wish, is_primary=False)
 
         made = await self._catalog.write(work)
@@ -182,14 +185,10 @@ class Accounts:
         return made
 
     def _check_token_wish(self, principal: Principal, user: str | None, wish: TokenWish) -> None:
-        if not principal.is_admin and (user is None or principal.id != f"user:{user}"):
-            raise Missing("No such user.", code="user_not_found")
-        if not principal.is_admin and not wish.scopes <= principal.scopes:
+        principal.require(Scope.WRITE)
+        _check_self(principal, user)
+        if not _covers(principal, wish.scopes, wish.file_id):
             raise Forbidden("A token can't be given more than you may do yourself.", code="scope_missing")
-        if principal.file_id is not None and wish.file_id != principal.file_id:
-            raise Forbidden("A token for one file can only make tokens for that file.", code="scope_missing")
-        if user is not None and Scope.ADMIN in wish.scopes and not principal.is_admin:
-            raise Forbidden("Only the administrator may make such a token.", code="admin_only")
         if wish.expires_at is not None and wish.expires_at <= self._clock.now():
             raise Malformed("The token's end lies in the past.", code="expiry_past")
 
@@ -214,17 +213,21 @@ class Accounts:
 
     async def tokens(self, principal: Principal, user: str | None) -> list[Token]:
         """Give a user's tokens, newest first. Their secrets are not known."""
-        if not principal.is_admin and (user is None or principal.id != f"user:{user}"):
-            raise Missing("No such user.", code="user_not_found")
-        return list(await self._catalog.read(lambda tx: tx.tokens.of_user(user)))
+        principal.require(Scope.READ)
+        _check_self(principal, user)
+        found = await self._catalog.read(lambda tx: tx.tokens.of_user(user))
+        return [token for token in found if principal.is_admin or principal.file_id in {None, token.file_id}]
 
     async def revoke_token(self, principal: Principal, token_id: str) -> None:
-        """Make a token invalid at once. Raises Missing for somebody else's."""
+        """Make a token invalid at once. Raises Missing for somebody else's, Forbidden for one that may do more."""
+        principal.require(Scope.WRITE)
 
         def work(tx: Tx) -> None:
             token = tx.tokens.get(token_id)
             if token is None or not (principal.is_admin or (token.user and principal.id == f"user:{token.user}")):
                 raise Missing("No such token.", code="token_not_found")
+            if not _covers(principal, token.scopes, token.file_id):
+                raise Forbidden("This token may do more than yours; use one that may as much.", code="scope_missing")
             now = self._clock.now()
             tx.tokens.revoke(token_id, now)
             owner = f"user:{token.user}" if token.user else "admin"
@@ -268,6 +271,20 @@ class Accounts:
     def _check_plan(self, tx: Tx, name: str | None) -> None:
         if name is not None and tx.plans.get(name) is None:
             raise Missing(f"There is no plan {name}.", code="plan_not_found")
+
+
+def _check_self(principal: Principal, user: str | None) -> None:
+    if not principal.is_admin and (user is None or principal.id != f"user:{user}"):
+        raise Missing("No such user.", code="user_not_found")
+
+
+def _covers(principal: Principal, scopes: frozenset[Scope], file_id: str | None) -> bool:
+    """Tell whether somebody may do all that a token may: only such tokens are theirs to make and to revoke."""
+    return principal.is_admin or (scopes <= principal.scopes and principal.file_id in {None, file_id})
+
+
+def _ends_within(end: datetime | None, bound: datetime | None) -> bool:
+    return bound is None or (end is not None and end <= bound)
 
 
 def _known(tx: Tx, name: str) -> User:

@@ -2,10 +2,11 @@
 
 from dataclasses import replace
 
-from carryall.model.errors import Forbidden, Malformed, PreconditionFailed, RateLimited, TypeRefused
+from carryall.model.errors import Forbidden, Malformed, RateLimited, TypeRefused
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Declared
 from carryall.operations import quota
+from carryall.operations.names import holder
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 
@@ -20,6 +21,7 @@ class Admission:
     def __init__(self, world: World) -> None:
         self._catalog = world.catalog
         self._rates = world.rates
+        self._clock = world.clock
 
     def request(self, principal: Principal, client: str) -> None:
         """Count a request. Raises RateLimited past the plan's rate; anonymous ones are counted by client address."""
@@ -78,9 +80,8 @@ class Admission:
         return replace(declared, external_id=principal.external_file_id)
 
     def check_names(self, tx: Tx, principal: Principal, declared: Declared) -> None:
-        """Raise PreconditionFailed when a name that must be new is taken."""
-        if declared.path is not None and declared.must_be_new and tx.files.by_path(principal.id, declared.path):
-            raise PreconditionFailed("A file of this name is there already.", code="name_taken")
+        """Raise PreconditionFailed or Forbidden when the upload may not have the unique name that it asks for."""
+        holder(tx, principal, declared, owner=principal.id, now=self._clock.now())
 
 
 def check_file_claim(principal: Principal, external_id: str) -> None:

@@ -1,6 +1,7 @@
 """Say what became true: an event and its jobs in the transaction, the telling after the commit."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from carryall.model.errors import Missing
 from carryall.model.work import Event, Job
@@ -12,6 +13,14 @@ from carryall.ports.subscriber import Subscriber
 KIND = "announce"
 # Back-off doubles from 10 s to 1 h (work/runner.py): twenty tries reach over half a day.
 _MAX_ATTEMPTS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """A job to tell of an event, and the event; None where it was forgotten since."""
+
+    job: Job
+    event: Event | None
 
 
 class Announce:
@@ -50,6 +59,19 @@ class Announce:
         event = await self._catalog.read(lambda tx: tx.events.get(event_id))
         if event is not None and self._subscriber is not None:
             await self._subscriber.tell(self._complete(event))
+
+    async def tellings(self, *, state: str | None = None, limit: int) -> list[Telling]:
+        """Give what was told and is to be told, newest first."""
+
+        def work(tx: Tx) -> list[Telling]:
+            found = tx.jobs.find(kind=KIND, state=state, limit=limit)
+            return [Telling(job, tx.events.get(job.payload["event"])) for job in found]
+
+        return await self._catalog.read(work)
+
+    async def recent(self, limit: int) -> list[Event]:
+        """Give the events that came last, newest first, whether somebody is told of them or not."""
+        return list(await self._catalog.read(lambda tx: tx.events.latest(limit)))
 
     async def replay(self, event_id: int) -> Job:
         """Queue the telling of an event once more. Raises Missing."""

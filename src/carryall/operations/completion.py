@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from carryall.model.errors import CarryallError, DigestMismatch, Missing, PreconditionFailed, StoreError
+from carryall.model.errors import CarryallError, DigestMismatch, Missing, StoreError
 from carryall.model.file import Copy, CopyState, File
 from carryall.model.principal import Principal
 from carryall.model.upload import Segment, State, Upload
@@ -15,6 +15,7 @@ from carryall.model.work import Event
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.inspect import Inspection
+from carryall.operations.names import holder
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 from carryall.ports.staging import Staged
@@ -181,7 +182,7 @@ class Completion:
         upload = tx.uploads.get(one.upload.id)
         if upload is None or upload.state is not State.OPEN:
             raise Missing("The upload was closed meanwhile.", code="upload_not_found")
-        self._make_way(tx, upload)
+        self._make_way(tx, principal, upload)
         file = self._file(tx, principal, one)
         tx.files.add(file)
         tx.usages.release(upload.owner, upload.reserved_bytes)
@@ -198,15 +199,10 @@ class Completion:
         self._announce.publish(tx, event)
         return file
 
-    def _make_way(self, tx: Tx, upload: Upload) -> None:
+    def _make_way(self, tx: Tx, principal: Principal, upload: Upload) -> None:
         """Take the file away whose place this one gets; its bytes are erased after the commit."""
         declared = upload.declared
-        old: list[File | None] = []
-        if declared.path is not None:
-            taken = tx.files.by_path(upload.owner, declared.path)
-            if taken is not None and declared.must_be_new:
-                raise PreconditionFailed("A file of this name is there already.", code="name_taken")
-            old.append(taken)
+        old = [holder(tx, principal, declared, owner=upload.owner, now=self._clock.now())]
         if declared.external_id is not None:
             old.append(tx.files.by_external_id(upload.owner, declared.external_id))
         for file in old:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from carryall.model.errors import Malformed, Missing
 from carryall.model.file import File, Link
 from carryall.model.principal import Principal, Scope
+from carryall.operations.admit import check_extension
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.serve import LINK_PURPOSE, Serve, narrowed_to
@@ -51,17 +52,26 @@ class Files:
         if not name:
             raise Malformed("A name has at least one character.", code="name_empty")
         principal.require(Scope.WRITE)
+        check_extension(principal.plan.extensions, name)
         await self._serve.by_id(principal, file_id)
         await self._catalog.write(lambda tx: tx.files.rename(file_id, name))
         return await self._serve.by_id(principal, file_id)
 
     async def set_expiry(self, principal: Principal, file_id: str, expires_at: datetime | None) -> File:
-        """Say when a file goes; None keeps it. Downloads put this off no more."""
+        """Say when a file goes, whatever is downloaded until then; None keeps it as long as the plan keeps files.
+
+        Raises Malformed for a time that has passed, or that lies further ahead than the plan's retention.
+        """
         principal.require(Scope.WRITE)
-        if expires_at is not None and expires_at <= self._clock.now():
+        retention, now = principal.plan.retention, self._clock.now()
+        latest = now + retention if retention is not None else None
+        if expires_at is not None and expires_at <= now:
             raise Malformed("The expiry lies in the past. To remove a file now, delete it.", code="expiry_past")
+        if expires_at is not None and latest is not None and expires_at > latest:
+            raise Malformed(f"Your plan keeps files until {latest:%Y-%m-%d %H:%M} UTC at most.", code="expiry_too_late")
         await self._serve.by_id(principal, file_id)
-        await self._catalog.write(lambda tx: tx.files.set_expiry(file_id, expires_at, None))
+        until, sliding = (latest, retention) if expires_at is None else (expires_at, None)
+        await self._catalog.write(lambda tx: tx.files.set_expiry(file_id, until, sliding))
         return await self._serve.by_id(principal, file_id)
 
     async def delete(self, principal: Principal, file_id: str) -> File:
@@ -123,7 +133,7 @@ class Files:
 
     async def share(self, principal: Principal, file_id: str, wish: LinkWish) -> Shared:
         """Make a link to a file. One with an end is signed, so that its end can't be changed by who holds it."""
-        principal.require(Scope.READ)
+        principal.require(Scope.WRITE)
         now = self._clock.now()
         if wish.expires_at is not None and wish.expires_at <= now:
             raise Malformed("The link's end lies in the past.", code="expiry_past")

@@ -50,6 +50,11 @@ class Serve:
         """Give the principal's file of this unique name."""
         return self._mine(principal, await self._catalog.read(lambda tx: tx.files.by_path(principal.id, path)))
 
+    async def at_path(self, principal: Principal, path: str) -> File | None:
+        """Give the file that a write to this unique name would meet, if there is one. Reading isn't asked for."""
+        file = await self._catalog.read(lambda tx: tx.files.by_path(principal.id, path))
+        return file if file is not None and self._is_there(principal, file) else None
+
     async def by_external_id(self, principal: Principal, external_id: str) -> File:
         """Give the principal's file with this id of another service's."""
         return self._mine(
@@ -58,12 +63,13 @@ class Serve:
 
     def _mine(self, principal: Principal, file: File | None) -> File:
         principal.require(Scope.READ)
-        now = self._clock.now()
-        if file is None or not principal.sees(file.owner, file_id=file.id, external_id=file.external_id):
-            raise Missing("File not found", code="file_not_found")
-        if file.expires_at is not None and file.expires_at <= now:
+        if file is None or not self._is_there(principal, file):
             raise Missing("File not found", code="file_not_found")
         return file
+
+    def _is_there(self, principal: Principal, file: File) -> bool:
+        is_seen = principal.sees(file.owner, file_id=file.id, external_id=file.external_id)
+        return is_seen and not file.is_over(self._clock.now())
 
     async def by_short_id(self, short_id: str) -> File:
         """Give the file of a short link, to whoever has the link."""
@@ -74,7 +80,7 @@ class Serve:
         return self._live(await self._catalog.read(lambda tx: tx.files.by_public_name(name)))
 
     def _live(self, file: File | None) -> File:
-        if file is None or (file.expires_at is not None and file.expires_at <= self._clock.now()):
+        if file is None or file.is_over(self._clock.now()):
             raise Missing("File not found", code="file_not_found")
         return file
 

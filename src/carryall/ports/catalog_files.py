@@ -58,7 +58,7 @@ class FileQuery:
         owner: None for everybody's.
         door: only those that came through this surface or protocol.
         name_contains: letters in the name, whatever their case.
-        type_prefix: "image/" or "image/png".
+        media_type: one type ("image/png"), or a family of them ("image/").
         after: the sort value and id of the last file of the page before (keyset paging).
         limit: how many at most.
     """
@@ -66,7 +66,7 @@ class FileQuery:
     owner: str | None = None
     door: str | None = None
     name_contains: str | None = None
-    type_prefix: str | None = None
+    media_type: str | None = None
     created_from: datetime | None = None
     created_before: datetime | None = None
     external_id: str | None = None

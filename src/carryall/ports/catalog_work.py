@@ -70,6 +70,10 @@ class Events(Protocol):
         """Give the events that came after one, of one owner or of all."""
         ...
 
+    def latest(self, limit: int) -> Sequence[Event]:
+        """Give the events that came last, newest first."""
+        ...
+
     def forget(self, before: datetime) -> int:
         """Remove older events; give how many went."""
         ...

@@ -7,9 +7,10 @@ from typing import Protocol
 class Outbound(Protocol):
     """Asks other servers, and only those that may be asked.
 
-    Addresses that the operator set are trusted, host and port together. Every other host must resolve to public
-    addresses: private, loopback, link-local, reserved and multicast ones get no connection, in whatever spelling they
-    come, and what was checked is what is connected to. Each request ends within 10 s.
+    Addresses that the operator set are trusted: a URL's host on its port, a host named by itself on all of them.
+    Every other host must resolve to public addresses: private, loopback, link-local, reserved and multicast ones get
+    no connection, in whatever spelling they come, and what was checked is what is connected to. Each request ends
+    within 10 s.
 
     Raises, from every method:
         Refused: `address_refused`: this URL may not be asked. Asking again gives the same answer.

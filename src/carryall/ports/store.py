@@ -59,8 +59,8 @@ class Store(Protocol):
     async def put(self, key: str, path: Path, *, size: int, media_type: str) -> None:
         """Keep the bytes of a local file of known size; afterwards they are durable and readable.
 
-        Idempotent for the same key and bytes. After a failure or a cancellation nothing readable was left,
-        and what was there before is unharmed.
+        Idempotent for the same key and bytes; other bytes under the key are replaced, whole. After a failure or a
+        cancellation nothing readable was left, and what was there before is unharmed.
         """
         ...
 

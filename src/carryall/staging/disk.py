@@ -27,6 +27,7 @@ _SHARDS = 256  # 256 folders made file creation 2-3 times cheaper than one (spec
 _THREADS = 32
 _JOINED = "joined"
 _COPY_BYTES = 1 << 26
+_LOST = "The server's disk lost a part of this upload. Start it again."
 
 
 class DiskStaging:
@@ -55,20 +56,10 @@ class DiskStaging:
         return DiskLanding(fd, segment.length, Digester(algorithms), self._do, is_durable=self._is_durable)
 
     def _open_at(self, path: Path, length: int) -> int:
-        is_new = not path.exists()
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
-            held = os.fstat(fd).st_size
-            if held < length:
-                raise Unavailable(
-                    "The server's disk lost a part of this upload. Start it again.",
-                    code="staging_lost",
-                    held=held,
-                    recorded=length,
-                )
-            if held > length:
-                os.ftruncate(fd, length)
-            if is_new and self._is_durable:
+            _fit(fd, length)
+            if length == 0 and self._is_durable:  # new, or never counted: its name may not be durable yet
                 sync_directory(path.parent)
         except BaseException:
             os.close(fd)
@@ -97,9 +88,12 @@ class DiskStaging:
 
     async def join(self, upload_id: str, segments: Sequence[Segment], *, algorithms: Iterable[str]) -> dict[str, str]:
         """Make one extent of all the segments."""
+        path = self._whole(upload_id, segments)
         if len(segments) > 1:
             await self._do(self._join, upload_id, segments)
-        return await self._do(digest_file, self._whole(upload_id, segments), list(algorithms))
+        else:
+            await self._do(self._trim, path, segments[0].length)
+        return await self._do(digest_file, path, list(algorithms))
 
     def _join(self, upload_id: str, segments: Sequence[Segment]) -> None:
         target = self._shard(upload_id) / f"{upload_id}.{_JOINED}"
@@ -114,8 +108,18 @@ class DiskStaging:
 
     async def staged(self, upload_id: str, segments: Sequence[Segment]) -> Staged:
         """Give the joined bytes."""
-        path = self._whole(upload_id, segments)
-        return await self._do(_look, path, sum(segment.length for segment in segments))
+        path, size = self._whole(upload_id, segments), sum(segment.length for segment in segments)
+        await self._do(self._trim, path, size)
+        return Staged(size=size, path=path, head=await self._do(_head, path))
+
+    def _trim(self, path: Path, length: int) -> None:
+        """Cut off, durably, what a write left that was never counted."""
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            if _fit(fd, length) and self._is_durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
 
     async def extents(self) -> AsyncIterator[Extent]:
         """Walk over everything that is staged."""
@@ -170,25 +174,41 @@ def sync_directory(path: Path) -> None:
         os.close(fd)
 
 
+def _fit(fd: int, length: int) -> bool:
+    """Cut an extent to its row's length; tell whether it was longer. Raises Unavailable when it is shorter."""
+    held = os.fstat(fd).st_size
+    if held < length:
+        raise Unavailable(_LOST, code="staging_lost", held=held, recorded=length)
+    if held > length:
+        os.ftruncate(fd, length)
+    return held > length
+
+
 def _append(source: Path, out: int, length: int) -> None:
-    """Append `length` bytes, by reflink or in the kernel where the file system can."""
-    with source.open("rb") as file:
-        left = length
-        while left:
-            try:
-                copied = os.copy_file_range(file.fileno(), out, min(left, _COPY_BYTES))
-            except (AttributeError, OSError):  # not Linux, or a file system without it
-                copied = os.write(out, os.pread(file.fileno(), min(left, 1 << 20), length - left))
+    """Append the first `length` bytes of a file."""
+    fd = os.open(source, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        at = 0
+        while at < length:
+            copied = _copy_some(fd, out, at, min(length - at, _COPY_BYTES))
             if copied == 0:
-                raise Unavailable("The server's disk lost a part of this upload. Start it again.", code="staging_lost")
-            left -= copied
+                raise Unavailable(_LOST, code="staging_lost", held=at, recorded=length)
+            at += copied
+    finally:
+        os.close(fd)
 
 
-def _look(path: Path, size: int) -> Staged:
+def _copy_some(fd: int, out: int, at: int, size: int) -> int:
+    """Copy some bytes by reflink or in the kernel, where both can; give how many."""
+    with suppress(AttributeError, OSError):  # not Linux, or a file system without it; some give 0 instead
+        if copied := os.copy_file_range(fd, out, size, offset_src=at):
+            return copied
+    return os.write(out, os.pread(fd, min(size, 1 << 20), at))
+
+
+def _head(path: Path) -> bytes:
     with path.open("rb") as file:
-        if size == 0:
-            os.truncate(path, 0)
-        return Staged(size=size, path=path, head=file.read(min(size, _HEAD_BYTES)))
+        return file.read(_HEAD_BYTES)
 
 
 def _unlink_all(paths: Iterable[Path]) -> None:

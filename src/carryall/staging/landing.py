@@ -32,7 +32,7 @@ class DiskLanding:
         self._batch: list[bytes] = []
         self._batch_bytes = 0
         self._under_way: asyncio.Task[None] | None = None
-        self._failure: CarryallError | None = None
+        self._failure: BaseException | None = None
         self.taken = 0
 
     async def put(self, chunk: bytes) -> None:
@@ -48,12 +48,8 @@ class DiskLanding:
         await self._send()
         await self._settle()
         if self._is_durable:
-            try:
-                await self._do(os.fdatasync if hasattr(os, "fdatasync") else os.fsync, self._fd)
-            except CarryallError as error:
-                # The kernel may have dropped the dirty pages: a second fsync would succeed and lie.
-                self._failure = error
-                raise
+            self._begin(self._do(os.fdatasync if hasattr(os, "fdatasync") else os.fsync, self._fd))
+            await self._settle()
         return self._length
 
     async def digests(self) -> dict[str, str]:
@@ -64,8 +60,8 @@ class DiskLanding:
 
     async def close(self) -> None:
         """Let go of the extent."""
-        with suppress(CarryallError):
-            await self._settle()
+        if self._under_way is not None:
+            await asyncio.wait([self._under_way])
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             with suppress(CarryallError):
@@ -75,21 +71,29 @@ class DiskLanding:
         await self._settle()
         if self._batch:
             batch, self._batch, self._batch_bytes = self._batch, [], 0
-            self._under_way = asyncio.ensure_future(self._write(batch))
+            self._begin(self._write(batch))
+
+    def _begin(self, step: Awaitable[None]) -> None:
+        self._under_way = asyncio.ensure_future(self._attempt(step))
 
     async def _settle(self) -> None:
-        """Wait for the write that is under way. A cancellation of the waiter doesn't touch the write."""
+        """Wait for the write or sync that is under way. A cancellation of the waiter doesn't touch it."""
         if self._under_way is not None:
             await asyncio.wait([self._under_way])
             self._under_way = None
         if self._failure is not None:
             raise self._failure
 
-    async def _write(self, batch: list[bytes]) -> None:
+    async def _attempt(self, step: Awaitable[None]) -> None:
+        """Take one step. A failure is final, also of a sync: the kernel may have dropped the dirty pages, and a second
+        fsync would succeed and lie."""
         try:
-            self._length += await self._do(self._write_all, batch, self._length)
-        except CarryallError as error:
-            self._failure = error
+            await step
+        except BaseException as failure:  # noqa: BLE001  # raised by _settle; the landing is dead, whatever it was
+            self._failure = failure
+
+    async def _write(self, batch: list[bytes]) -> None:
+        self._length += await self._do(self._write_all, batch, self._length)
 
     def _write_all(self, batch: list[bytes], offset: int) -> int:
         data = batch[0] if len(batch) == 1 else b"".join(batch)

@@ -46,37 +46,32 @@ class LocalStore:
 
     async def put(self, key: str, path: Path, *, size: int, media_type: str) -> None:
         """Keep the bytes of a local file."""
-        await self._do(self._put, self._path(key), path, size)
+        try:
+            await self._do(self._put, self.path(key), path, size)
+        except Missing as error:  # the folder, or the staged bytes: nobody asked for a file that isn't there
+            raise StoreError(f"Store {self.name} failed.", retryable=True, code="disk_failed") from error
 
     def _put(self, target: Path, source: Path, size: int) -> None:
         if source.stat().st_size != size:
             raise StoreError("The staged bytes are not as many as were counted.", retryable=False, code="staging_lost")
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except FileExistsError:
-            # An earlier try got this far. The same key always has the same bytes, so the length tells all.
-            if target.stat().st_size != size:
-                raise StoreError("Another file lies under this key.", retryable=False) from None
-        except OSError as error:
-            if error.errno not in (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
-                raise
-            self._copy(target, source)
+        if not _link(source, target):
+            self._replace(target, source)
         self._sync(target.parent)
 
-    def _copy(self, target: Path, source: Path) -> None:
+    def _replace(self, target: Path, source: Path) -> None:
+        """Take the place of what an unfinished completion left, or copy from another file system; at one stroke."""
         half = target.with_name(target.name + _HALF)
+        half.unlink(missing_ok=True)
         try:
-            with source.open("rb") as reading, half.open("wb") as writing:
-                shutil.copyfileobj(reading, writing, _READ_BYTES)
-                writing.flush()
-                os.fsync(writing.fileno())
+            if not _link(source, half):
+                _copy(source, half)
             half.replace(target)
         finally:
-            half.unlink(missing_ok=True)
+            half.unlink(missing_ok=True)  # a rename between two names of one file leaves both
 
     async def open(self, key: str, start: int, stop: int) -> "LocalReading":
         """Open the half-open range."""
-        fd = await self._do(os.open, self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = await self._do(os.open, self.path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         return LocalReading(fd, start, stop, self._do)
 
     async def erase(self, key: str) -> None:
@@ -84,13 +79,13 @@ class LocalStore:
 
         def unlink() -> None:
             with suppress(FileNotFoundError):
-                self._path(key).unlink()
+                self.path(key).unlink()
 
         await self._do(unlink)
 
     async def stat(self, key: str) -> Stored:
         """Tell a key's size."""
-        return await self._do(_stat, self._path(key))
+        return await self._do(_stat, self.path(key))
 
     async def list(self) -> AsyncIterator[Stored]:
         """Walk over every key."""
@@ -107,7 +102,8 @@ class LocalStore:
 
         await self._do(look)
 
-    def _path(self, key: str) -> Path:
+    def path(self, key: str) -> Path:
+        """Tell where the bytes of a key lie, for those who can link a file."""
         return self._root / f"{zlib.crc32(key.encode()) % _SHARDS:02x}" / key
 
     def _sync(self, folder: Path) -> None:
@@ -153,6 +149,24 @@ class LocalReading:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _link(source: Path, target: Path) -> bool:
+    """Make a hard link; False where something has the name already, or the file system can't."""
+    try:
+        os.link(source, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK):
+            raise
+        return False
+    return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    with source.open("rb") as reading, target.open("xb") as writing:
+        shutil.copyfileobj(reading, writing, _READ_BYTES)
+        writing.flush()
+        os.fsync(writing.fileno())
 
 
 def _stat(path: Path) -> Stored:

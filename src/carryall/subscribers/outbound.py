@@ -62,8 +62,8 @@ class GuardedHttp:
         """Take the addresses that may lie inside.
 
         Args:
-            trusted: "host:port" entries, as `address_of` gives them: the operator's own. A trusted host is not
-                trusted on its other ports.
+            trusted: the operator's own: "host:port", as `address_of` gives it, for that port alone, or "host" for
+                all its ports. Names are taken literally: another name of the same machine isn't trusted.
             timeout: for a whole request, its redirects included.
         """
         self._trusted = frozenset(entry.lower() for entry in trusted)
@@ -107,7 +107,7 @@ class GuardedHttp:
         raise _failed(place, f"comes after more than {MAX_REDIRECTS} redirects")
 
     def _session(self, place: URL) -> aiohttp.ClientSession:
-        is_trusted = _address(place) in self._trusted
+        is_trusted = not self._trusted.isdisjoint({_address(place), place.raw_host})
         if is_trusted not in self._sessions:
             self._sessions[is_trusted] = aiohttp.ClientSession(
                 # A connection is used once: kept ones would be found dead just when something is posted.

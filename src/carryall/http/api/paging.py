@@ -38,7 +38,7 @@ class Listing(BaseModel):
         """
         return FileQuery(
             name_contains=self.name,
-            type_prefix=self.type,
+            media_type=self.type.lower().removesuffix("*") if self.type else None,
             created_from=self.created_after,
             created_before=self.created_before,
             external_id=self.main_service_file_id,

@@ -1,7 +1,7 @@
 """One chunk's form: its bytes land in the session's segment, or wait in a scratch upload until the form says where."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
@@ -39,7 +39,7 @@ async def take_chunk(call: Call, principal: Principal) -> None:
     """Take the request's form as one chunk of a session; a chunk of the same index is replaced when this one is whole.
 
     Raises Malformed (422 where a field is missing or wrong), TooLarge, QuotaExceeded, Missing for a session that isn't
-    the principal's, UploadClosed for one that is completed. Whatever is raised, the session holds whole chunks only.
+    the principal's, UploadClosed for one that is completed. Whatever is raised, the session is as it was.
     """
     body, rules = call.body, call.context.rules
     size = body.declared_size
@@ -47,13 +47,9 @@ async def take_chunk(call: Call, principal: Principal) -> None:
         raise _too_large(rules.max_chunk_bytes)
     stream = parts(body, call.headers.get("content-type", ""), rules.form)
     await call.context.admission.body(principal, size=size, overhead=OVERHEAD_BYTES)
-    form = _ChunkForm(call, principal)
+    form = _ChunkForm(call, principal, stream)
     try:
-        async for part in stream:
-            if isinstance(part, Field):
-                form.take_field(part)
-            elif part.name == CHUNK and part.filename:  # a browser sends an empty name where nothing was chosen
-                await form.take_file(part)
+        await form.read()
         await form.finish()
     except BaseException as reason:
         if form.scratch_id is not None:
@@ -67,10 +63,19 @@ class _ChunkForm:
 
     call: Call
     principal: Principal
+    parts: AsyncIterator[Field | FilePart]
     session_id: str | None = None
     index: int | None = None
     has_file: bool = False
     scratch_id: str | None = None
+
+    async def read(self) -> None:
+        """Take the parts that are still to come."""
+        async for part in self.parts:
+            if isinstance(part, Field):
+                self.take_field(part)
+            elif part.name == CHUNK and part.filename:  # a browser sends an empty name where nothing was chosen
+                await self.take_file(part)
 
     def take_field(self, field: Field) -> None:
         """Take a field; those that aren't known are skipped."""
@@ -87,7 +92,7 @@ class _ChunkForm:
             raise TooLarge("One request brings one chunk.", code="form_too_many_parts", limit=1)
         self.has_file = True
         door, at_most = self.call.context.door, self.call.body.declared_size
-        body = _Chunk(part.body, self.call.context.rules.max_chunk_bytes)
+        body = _Chunk(part.body, self.call.context.rules.max_chunk_bytes, self.read)
         with session_missing():
             if self.session_id is not None and self.index is not None:
                 await door.receive(
@@ -116,20 +121,27 @@ class _ChunkForm:
 
 
 class _Chunk:
-    """A chunk's bytes, no more than one may have; fulfils `carryall.ports.body.Body`."""
+    """A chunk's bytes, no more than one may have; fulfils `carryall.ports.body.Body`.
+
+    It ends when the form has ended: a form that breaks after the chunk breaks the chunk, so nothing of it is kept.
+    """
 
     declared_size: int | None = None
 
-    def __init__(self, body: Body, limit: int) -> None:
-        self._chunks = aiter(body)
+    def __init__(self, body: Body, limit: int, read_rest: Callable[[], Awaitable[None]]) -> None:
+        self._pieces = aiter(body)
         self._limit = limit
         self._taken = 0
+        self._read_rest = read_rest
 
     def __aiter__(self) -> Self:
         return self
 
     async def __anext__(self) -> bytes:
-        piece = await anext(self._chunks)
+        piece = await anext(self._pieces, None)
+        if piece is None:
+            await self._read_rest()
+            raise StopAsyncIteration
         self._taken += len(piece)
         if self._taken > self._limit:
             raise _too_large(self._limit)
