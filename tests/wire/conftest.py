@@ -200,3 +200,17 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
     yield make
     for server in running:
         server.stop(signal.SIGKILL)
+
+
+@pytest.fixture(scope="module")
+def make_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+    """Make a server as `make_server` does, which a file's tests share."""
+    running: list[Server] = []
+
+    def make(**settings: str) -> Server:
+        running.append(_start(tmp_path_factory.mktemp("module"), settings))
+        return running[-1]
+
+    yield make
+    for server in running:
+        server.stop(signal.SIGKILL)

@@ -286,24 +286,6 @@ def _send_until_answered(connection: socket.socket, opening: bytes) -> int:
     return sent
 
 
-def test_metrics_count_what_was_read(server: Any, client: httpx2.Client, huge_file: Path) -> None:
-    """P1: the counter of received bytes hardly moves while a stranger offers 200 MB."""
-
-    def received() -> float:
-        page = client.get("/metrics", headers=server.admin).text
-        return float(re.findall(r"^carryall_received_bytes_total (\S+)$", page, re.MULTILINE)[0])
-
-    before = received()
-    with huge_file.open("rb") as content, pytest.MonkeyPatch.context():
-        try:
-            status = client.post("/upload", content=content, headers={"X-Auth-Token": "wrong"}).status_code
-        except httpx2.TransportError:
-            status = 403  # the answer was lost in the reset that ends an endless sender; the counter tells the rest
-
-    assert 403 == status
-    assert received() - before <= FEW_BYTES
-
-
 def test_a_limit_on_size_is_kept(make_server: Callable[..., Any]) -> None:
     """P1: a file above the plan's size is 413: announced ones before their first byte, others at the byte too much."""
     server = make_server(CARRYALL_SERVICE_MAX_FILE_MB="1", CARRYALL_SERVICE_TOTAL_MB="3")

@@ -181,9 +181,7 @@ def test_nobody_is_refused_before_a_byte(server: Any) -> None:
     """Without a credential there is a 401 and no 100 Continue: the body is never asked for."""
     place = urlsplit(server.url)
     with socket.create_connection((place.hostname, place.port), timeout=10) as wire:
-        wire.sendall(
-            b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 200000000\r\nExpect: 100-continue\r\n\r\n"
-        )
+        wire.sendall(b"POST /v1/files HTTP/1.1\r\nHost: x\r\nContent-Length: 200000000\r\nExpect: 100-continue\r\n\r\n")
         answer = wire.recv(65536).decode()
 
     assert answer.startswith("HTTP/1.1 401 ")

@@ -85,11 +85,11 @@ class DiskLanding:
             raise self._failure
 
     async def _attempt(self, step: Awaitable[None]) -> None:
-        """Take one step. A failure is final, also of a sync: the kernel may have dropped the dirty pages, and a second
-        fsync would succeed and lie."""
+        """Take one step. A failure is final, whatever it is."""
         try:
+            # After a failed fsync the kernel may have dropped the dirty pages: a second one would succeed, and lie.
             await step
-        except BaseException as failure:  # noqa: BLE001  # raised by _settle; the landing is dead, whatever it was
+        except BaseException as failure:  # noqa: BLE001  # _settle raises it
             self._failure = failure
 
     async def _write(self, batch: list[bytes]) -> None:

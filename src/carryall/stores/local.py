@@ -52,7 +52,7 @@ class LocalStore:
             raise StoreError(f"Store {self.name} failed.", retryable=True, code="disk_failed") from error
 
     def _put(self, target: Path, source: Path, size: int) -> None:
-        if source.stat().st_size != size:
+        if source.lstat().st_size != size:
             raise StoreError("The staged bytes are not as many as were counted.", retryable=False, code="staging_lost")
         if not _link(source, target):
             self._replace(target, source)

@@ -19,7 +19,7 @@ from carryall.operations.accounts import NewToken
 from carryall.operations.authenticate import Realm
 from carryall.ports.catalog_files import FileQuery
 
-_PAGE = 500  # files read at once; a list of any length is sent as it is read
+_PAGE = 200  # files read at once; a list of any length is sent as it is read
 _SECRET = {"Cache-Control": "no-store"}
 
 
