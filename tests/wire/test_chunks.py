@@ -109,10 +109,10 @@ def eventually(holds: Callable[[], bool], *, within_s: float = 10) -> bool:
     return holds()
 
 
-def kept_bytes(server: Any) -> int:
-    """Give the bytes of all files and staged chunks on the server's disk."""
+def kept_bytes(server: Any, session: str) -> int:
+    """Give the bytes that a session has on the server's disk, staged or as a file: both are named after it."""
     roots = (server.data_dir / "files", server.data_dir / "staging")
-    return sum(path.stat().st_size for root in roots for path in root.rglob("*") if path.is_file())
+    return sum(path.stat().st_size for root in roots for path in root.rglob(f"*{session}*") if path.is_file())
 
 
 # --- the described contract ----------------------------------------------------------------------------------------
@@ -263,10 +263,8 @@ def test_six_completions_give_one_file(user: Chunker) -> None:
     assert 1 == len(user.files())
 
 
-def test_a_second_upload_replaces_only_when_it_is_whole(make_server: Callable[..., Any], make_user: MakeUser) -> None:
+def test_a_second_upload_replaces_only_when_it_is_whole(server: Any, user: Chunker) -> None:
     """Until the second upload of a file id is complete the first one is served; then its bytes go."""
-    server = make_server()
-    user = make_user(server)
     first, _ = user.upload([b"1" * MIB])
     second = user.init()
     user.send(second, 0, b"22")
@@ -276,7 +274,8 @@ def test_a_second_upload_replaces_only_when_it_is_whole(make_server: Callable[..
     assert 200 == user.complete(second, 2).status_code
     assert b"2222" == user.download().content
     refused(user.complete(first, 1), 404)
-    assert eventually(lambda: 4 == kept_bytes(server))
+    assert 4 == kept_bytes(server, second)
+    assert eventually(lambda: 0 == kept_bytes(server, first))
     assert 1 == len(user.files())
 
 
@@ -301,27 +300,24 @@ def test_sessions_survive_a_restart(make_server: Callable[..., Any], make_user: 
     assert b"".join(pieces) == user.download().content
 
 
-def test_a_deleted_session_is_gone(make_server: Callable[..., Any], make_user: MakeUser) -> None:
+def test_a_deleted_session_is_gone(server: Any, user: Chunker) -> None:
     """After DELETE the session takes no chunk and completes no file, and its bytes are off the disk."""
-    server = make_server()
-    user = make_user(server)
     session = user.init()
     user.send(session, 0, b"x" * MIB)
+    assert MIB == kept_bytes(server, session)
     for _ in range(2):
         assert SESSION_DELETED == user.delete(upload_session_id=session).json()["message"]
-    assert 0 == kept_bytes(server)
+    assert 0 == kept_bytes(server, session)
     for order in ("sic", "cis", "sci"):
         refused(user.send(session, 0, b"y" * MIB, order=order), 404, NO_SESSION)
     refused(user.complete(session, 1), 404, "Invalid upload_session_id or file_id.")
-    assert 0 == kept_bytes(server)
+    assert 0 == kept_bytes(server, session)
 
 
-def test_finished_files_can_be_deleted(make_server: Callable[..., Any], make_user: MakeUser) -> None:
+def test_finished_files_can_be_deleted(server: Any, user: Chunker) -> None:
     """By their session or by their file id; the bytes go with them."""
-    server = make_server()
-    user = make_user(server)
     session, _ = user.upload([b"a"], file_id=1)
-    user.upload([b"b"], file_id=2)
+    other, _ = user.upload([b"b"], file_id=2)
     both, _ = user.upload([b"c"], file_id=3)
     assert SESSION_DELETED == user.delete(upload_session_id=session).json()["message"]
     assert "File 2 deleted successfully." == user.delete(file_id=2).json()["message"]
@@ -330,7 +326,7 @@ def test_finished_files_can_be_deleted(make_server: Callable[..., Any], make_use
     assert "File 3 deleted successfully." == user.delete(upload_session_id=both, file_id=3).json()["message"]
     assert [] == user.files()
     refused(user.download(1), 404, "File not found.")
-    assert eventually(lambda: 0 == kept_bytes(server))
+    assert eventually(lambda: 0 == sum(kept_bytes(server, one) for one in (session, other, both)))
 
 
 def test_deleting_needs_to_say_what(user: Chunker) -> None:
@@ -354,7 +350,7 @@ def test_idle_sessions_expire(make_server: Callable[..., Any], make_user: MakeUs
         catalog.execute("UPDATE jobs SET run_at = 1 WHERE kind = 'expire'")
     catalog.close()
     server.start_again()
-    assert eventually(lambda: 0 == kept_bytes(server))
+    assert eventually(lambda: 0 == kept_bytes(server, session))
     refused(user.send(session, 0, b"x"), 404, NO_SESSION)
     user.upload([b"y" * MIB])
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from carryall.model.errors import Forbidden, Malformed, RateLimited, TypeRefused
+from carryall.model.errors import Forbidden, Malformed, QuotaExceeded, RateLimited, TypeRefused
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Declared
 from carryall.operations import quota
@@ -21,6 +21,7 @@ class Admission:
     def __init__(self, world: World) -> None:
         self._catalog = world.catalog
         self._rates = world.rates
+        self._telemetry = world.telemetry
         self._clock = world.clock
 
     def request(self, principal: Principal, client: str) -> None:
@@ -59,7 +60,11 @@ class Admission:
             return
         least = max(0, size - overhead)
         quota.check_size(principal.plan, least // max_files)  # one of them is at least this large
-        await self._catalog.read(lambda tx: quota.check_room(tx, principal, least))
+        try:
+            await self._catalog.read(lambda tx: quota.check_room(tx, principal, least))
+        except QuotaExceeded:
+            self._telemetry.quota_refused(principal.kind)
+            raise
 
     def declared(self, principal: Principal, declared: Declared) -> Declared:
         """Check what a client says about its file; fill in what its credential fixes.

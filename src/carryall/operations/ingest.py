@@ -335,6 +335,6 @@ class Door:
         outcome = "refused" if isinstance(reason, Refused) else "broken"
         code = reason.stable_code if isinstance(reason, CarryallError) else None
         if isinstance(reason, QuotaExceeded):
-            self._telemetry.quota_refused(upload.declared.door)
+            self._telemetry.quota_refused(upload.owner.partition(":")[0])  # a principal's id begins with its kind
         self._telemetry.upload_ended(upload.declared.door, outcome, 0)
         log.info("upload.failed", id=upload.id, owner=upload.owner, door=upload.declared.door, reason=code)

@@ -10,8 +10,8 @@ class Telemetry(Protocol):
         """Count an upload by its door and its outcome ("stored", "refused", "broken"); size in bytes."""
         ...
 
-    def quota_refused(self, door: str) -> None:
-        """Count a refusal for want of room."""
+    def quota_refused(self, kind: str) -> None:
+        """Count a refusal for want of room, by the kind of principal that asked."""
         ...
 
     def served(self, size: int) -> None:

@@ -28,7 +28,10 @@ class PrometheusTelemetry:
             "carryall_stored_bytes", "Bytes of uploads that became files.", ["door"], registry=registry
         )
         self._quota = Counter(
-            "carryall_quota_refusals", "Uploads refused for want of room.", ["door"], registry=registry
+            "carryall_quota_refusals",
+            "Uploads refused for want of room, by kind of principal.",
+            ["kind"],
+            registry=registry,
         )
         self._served = Counter("carryall_served_bytes", "Bytes of files that were downloaded.", registry=registry)
         self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
@@ -40,9 +43,9 @@ class PrometheusTelemetry:
         if size:
             self._upload_bytes.labels(door).inc(size)
 
-    def quota_refused(self, door: str) -> None:
+    def quota_refused(self, kind: str) -> None:
         """Count a refusal for want of room."""
-        self._quota.labels(door).inc()
+        self._quota.labels(kind).inc()
 
     def served(self, size: int) -> None:
         """Count bytes of a download."""

@@ -71,9 +71,9 @@ class CollectingTelemetry:
         """Keep (door, outcome, size)."""
         self.uploads.append((door, outcome, size))
 
-    def quota_refused(self, door: str) -> None:
-        """Keep the door."""
-        self.quota_refusals.append(door)
+    def quota_refused(self, kind: str) -> None:
+        """Keep the kind of principal."""
+        self.quota_refusals.append(kind)
 
     def served(self, size: int) -> None:
         """Add to the bytes."""
