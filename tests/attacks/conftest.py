@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -112,6 +112,7 @@ class Target:
     audience: str = AUDIENCE
     admin_token: str = ADMIN_TOKEN
     service_token: str = SERVICE_TOKEN
+    source: str = "127.0.0.1"
     _document: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -137,8 +138,14 @@ class Target:
 
     # --- talking -----------------------------------------------------------------------------------------------------
 
+    def elsewhere(self) -> "Target":
+        """Give the same server as it is seen from another address: on Linux all of 127.0.0.0/8 is loopback."""
+        if sys.platform != "linux":
+            return self
+        return replace(self, source=f"127.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{2 + secrets.randbelow(250)}")
+
     def connect(self, wait_s: float = 20) -> socket.socket:
-        return socket.create_connection(("127.0.0.1", self.port), timeout=wait_s)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=wait_s, source_address=(self.source, 0))
 
     def exchange(self, request: bytes, *, method: str = "GET", wait_s: float = 20) -> Answer:
         """Send bytes as they are and give the answer; the request should ask for the connection to be closed."""
@@ -307,20 +314,14 @@ class Doors:
     )
     FORMS = ("relay-form", "blobs-form", "blobs-batch", "gallery", "v1-form")
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: Target, user: SimpleNamespace | None = None) -> None:
         self.target = target
-        self._user: SimpleNamespace | None = None
-        self._subject = target.subject()
+        self.user = user or target.user()
+        self.subject = target.subject()
         self._serial = iter(range(1, 1 << 30))
 
     def __getitem__(self, name: str) -> Door:
         return getattr(self, name.replace("-", "_"))  # type: ignore[no-any-return]
-
-    @property
-    def user(self) -> SimpleNamespace:
-        """The user who sends when nobody else is named."""
-        self._user = self._user or self.target.user()
-        return self._user
 
     def credentials(self, name: str) -> Mapping[str, str]:
         """Give the headers that a door takes unless it is told otherwise."""
@@ -328,7 +329,7 @@ class Doors:
             return self.target.service
         if name == "gallery":
             return NOBODY
-        return self._subject.who if name == "chunks" else self.user.who
+        return self.subject.who if name == "chunks" else self.user.who
 
     def by_form(self, target: str, field_name: str, data: bytes, name: str, who: Any, media_type: str, head: Any) -> Answer:
         """Send a form with one file."""
@@ -379,7 +380,7 @@ class Doors:
         return Sent(answer, told["preview_url"], NOBODY, told["original_filename"], told["stored_filename"])
 
     def chunks(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "") -> Sent:
-        who = who or self._subject.who
+        who = who or self.subject.who
         number = next(self._serial)
         begun = self.begin(number, name, who=who)
         if begun.status != 200:
@@ -398,7 +399,7 @@ class Doors:
     def begin(self, number: Any, name: Any, *, who: Any = None) -> Answer:
         """Begin a chunk session."""
         body = {"main_service_file_id": number, "original_file_name": name}
-        return self.target.send_json("POST", "/upload/init", who or self._subject.who, body)
+        return self.target.send_json("POST", "/upload/init", who or self.subject.who, body)
 
     def chunk(self, session: Any, index: Any, data: bytes, *, who: Any = None, media_type: str = "") -> Answer:
         """Send a chunk."""
@@ -408,12 +409,12 @@ class Doors:
             ('name="chunk_index"', str(index).encode()),
             (b'name="chunk"; filename="blob"' + said, data),
         )
-        return self.target.ask("POST", "/upload/chunk", {**(who or self._subject.who), **headers}, body)
+        return self.target.ask("POST", "/upload/chunk", {**(who or self.subject.who), **headers}, body)
 
     def complete(self, session: Any, total: Any, number: Any, *, who: Any = None) -> Answer:
         """End a chunk session."""
         body = {"upload_session_id": session, "total_chunks": total, "main_service_file_id": number}
-        return self.target.send_json("POST", "/upload/complete", who or self._subject.who, body)
+        return self.target.send_json("POST", "/upload/complete", who or self.subject.who, body)
 
     def v1_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
         who = who or self.user.who
@@ -495,34 +496,45 @@ def _start(folder: Path, settings: Mapping[str, str]) -> Target:
 
 
 @pytest.fixture(scope="session")
-def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
-    """A server that many tests attack, with room for everybody: make users of your own."""
-    running = _start(tmp_path_factory.mktemp("attacked"), {})
-    yield running
-    assert running.stop() == 0, running.log()[-4000:]
-    assert "Traceback" not in running.log()
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+    """A server that many tests attack, with room for everybody."""
+    server = _start(tmp_path_factory.mktemp("attacked"), {})
+    yield server
+    assert server.stop() == 0, server.log()[-4000:]
+
+
+@pytest.fixture
+def target(running: Target) -> Target:
+    """The shared server as one attacker sees it, from an address of their own: make users of your own."""
+    return running.elsewhere()
+
+
+@pytest.fixture(scope="session")
+def somebody(running: Target) -> SimpleNamespace:
+    """A user whom tests share that only send files."""
+    return running.user()
 
 
 @pytest.fixture(scope="module")
 def make_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Target]]:
-    """Make a server with settings of its own (environment names; "-" takes a name out); one at a time is kept."""
-    running: list[Target] = []
+    """Make a server with settings of its own (environment names; "-" takes a name out); it ends when the next begins."""
+    servers: list[Target] = []
 
     def make(**settings: str) -> Target:
-        while running:
-            running.pop().stop()
-        running.append(_start(tmp_path_factory.mktemp("other"), settings))
-        return running[-1]
+        while servers:
+            servers.pop().stop()
+        servers.append(_start(tmp_path_factory.mktemp("other"), settings))
+        return servers[-1]
 
     yield make
-    for one in running:
-        one.stop()
+    for server in servers:
+        server.stop()
 
 
-@pytest.fixture(scope="module")
-def doors(target: Target) -> Doors:
+@pytest.fixture
+def doors(target: Target, somebody: SimpleNamespace) -> Doors:
     """Give every door of the shared server."""
-    return Doors(target)
+    return Doors(target, somebody)
 
 
 @pytest.fixture(scope="session")

@@ -83,3 +83,11 @@ def test_an_open_gallery_on_a_public_address_says_so(host: str) -> None:
 def test_an_open_gallery_on_this_machine_is_silent(host: str) -> None:
     """The loopback address is nobody else's."""
     assert notices(HOST=host) == ()
+
+
+def test_a_webhook_without_a_base_url_says_so() -> None:
+    """Notifications aren't answers to a request, so no request tells them the public address."""
+    (said,) = notices(MAIN_SERVICE_WEBHOOK_URL="https://main.example.org/hook")
+
+    assert "CARRYALL_BASE_URL" in said
+    assert notices(MAIN_SERVICE_WEBHOOK_URL="https://main.example.org/hook", BASE_URL="https://x.example.org") == ()

@@ -220,6 +220,26 @@ def test_b5_parallel_uploads_never_pass_the_quota(server: Any, join: Callable[..
     assert 200 == user.send(bytes(MEBIBYTE)).status_code
 
 
+def test_b5_an_upload_reserves_no_more_than_it_brings(server: Any, join: Callable[..., User]) -> None:
+    """While one upload is half there, another one that fits beside it is taken; then the first one is, too."""
+    user = join(server, total_bytes=2 * MEBIBYTE + 100_000)
+    body = form("file", ("slow.bin", bytes(MEBIBYTE)))
+    head = (
+        f"POST /upload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {user.token}\r\nContent-Length: {len(body)}\r\n"
+        "Content-Type: multipart/form-data; boundary=b\r\nConnection: close\r\n\r\n"
+    )
+    with socket.create_connection(("127.0.0.1", server.port), timeout=20) as slow:
+        slow.sendall(head.encode() + body[: MEBIBYTE // 2])
+        eventually(lambda: user.name in server.log())
+        beside = user.send(bytes(MEBIBYTE))
+        slow.sendall(body[MEBIBYTE // 2 :])
+        answer = b"".join(iter(lambda: slow.recv(65536), b""))
+
+    assert 200 == beside.status_code
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert 2 * MEBIBYTE == user.record()["total_size"]
+
+
 @pytest.mark.parametrize(
     ("body", "status", "code"),
     [

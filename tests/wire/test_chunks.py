@@ -365,6 +365,7 @@ def test_lists_show_urls_of_ones_own_files(server: Any, user: Chunker, make_user
         user.upload([b"%d" % file_id], file_id=file_id, name=f"{file_id}.mp3")
     other.upload([b"other"], file_id=3)
     user.init(9)
+    assert 201 == user.http.post("/v1/files?fileName=plain.mp3", content=b"without a number").status_code
     assert [f"{server.url}/upload/download/{file_id}" for file_id in (1, 2, 3)] == user.files()
     assert [b"1", b"2", b"3"] == [user.http.get(url).content for url in user.files()]
     assert str(server.data_dir) not in user.http.get("/upload/files").text

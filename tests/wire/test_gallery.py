@@ -474,6 +474,7 @@ def test_lists_are_private(user: httpx2.Client, visitor: httpx2.Client, server: 
 
     assert [mine] == [one["filename"] for one in user.get("/api/uploads").json()["data"]]
     assert {mine, others} <= ids.keys()
+    assert relayed not in ids.values()
     for hidden in (ids[others], relayed, "x" * 22):
         answer = user.get(f"/api/uploads/{hidden}")
         assert (404, "file_not_found") == (answer.status_code, answer.json()["code"])

@@ -194,6 +194,8 @@ def _conditions(query: FileQuery) -> list[ColumnElement[bool]]:
         found.append(files.c.created_at < query.created_before)
     if query.idle_since:
         found.append(func.coalesce(files.c.last_read_at, files.c.created_at) < query.idle_since)
+    if query.alive_at:
+        found.append(or_(files.c.expires_at.is_(None), files.c.expires_at > query.alive_at))
     return found
 
 

@@ -5,19 +5,31 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.util import CommandError
-from sqlalchemy import Connection, create_engine
+from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
+from carryall.catalog.sqlite import sqlite_engine
 from carryall.model.errors import Unavailable
 
 _SCRIPTS = Path(__file__).parent / "migrations"
 
 
 def migrate_sqlite(path: Path) -> None:
-    """Create the file or bring it forward; never back. Safe to call at every start."""
-    engine = create_engine(f"sqlite:///{path}")
+    """Create the file or bring it forward, in one transaction; never back. Safe to call at every start.
+
+    Raises Unavailable when the file is no catalog, or was made by a newer Carryall.
+    """
+    path.touch(mode=0o600)  # the operator's data folder may be open to others; SQLite's other files get the same mode
+    # Alembic changes a table by making it anew: dropping the old one must not cascade.
+    engine = sqlite_engine(path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=OFF",))
     try:
         with engine.begin() as connection:
             migrate(connection)
+    except DBAPIError as error:
+        raise Unavailable(
+            f"The catalog can't be opened ({error.orig}). If it is damaged, restore catalog.db from a backup.",
+            code="catalog_failed",
+        ) from error
     finally:
         engine.dispose()
 

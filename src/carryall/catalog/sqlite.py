@@ -37,9 +37,11 @@ class SqliteCatalog:
 
     def __init__(self, path: Path, *, is_durable: bool = True) -> None:
         synchronous = "FULL" if is_durable else "NORMAL"
-        self._writing = _engine(path, begin="BEGIN IMMEDIATE", pragmas=(f"synchronous={synchronous}",))
-        self._reading = _engine(path, begin="BEGIN", pragmas=("query_only=ON",))
+        self._writing = sqlite_engine(path, begin="BEGIN IMMEDIATE", pragmas=(f"synchronous={synchronous}",))
+        self._reading = sqlite_engine(path, begin="BEGIN", pragmas=("query_only=ON",))
         self._orders: queue.SimpleQueue[_Order | None] = queue.SimpleQueue()
+        self._taking = threading.Lock()  # held while an order is put: none may come behind the last one
+        self._is_closed = False
         self._writer = threading.Thread(target=self._write_until_closed, name="catalog-writer", daemon=True)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="catalog-reader")
 
@@ -49,8 +51,10 @@ class SqliteCatalog:
 
     def close(self) -> None:
         """Finish what was ordered, then let go of the database."""
-        if self._writer.is_alive():
+        with self._taking:
+            self._is_closed = True
             self._orders.put(None)
+        if self._writer.is_alive():
             self._writer.join()
         self._readers.shutdown()
         self._writing.dispose()
@@ -59,12 +63,19 @@ class SqliteCatalog:
     async def write(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on the writer thread and commit."""
         result: Future[T] = Future()
-        self._orders.put(_Order(work, result))
+        with self._taking:
+            self._check_open()
+            self._orders.put(_Order(work, result))
         return await asyncio.wrap_future(result)
 
     async def read(self, work: Callable[[Tx], T]) -> T:
         """Run `work` on a reader thread."""
+        self._check_open()
         return await asyncio.get_running_loop().run_in_executor(self._readers, self._read, work)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise Unavailable("The server is shutting down. Try again later.", code="catalog_closed", retry_after_s=5)
 
     def _read(self, work: Callable[[Tx], T]) -> T:
         try:
@@ -97,10 +108,11 @@ class SqliteCatalog:
                     _run(connection, order, done, is_alone=len(group) == 1)
         except _AloneFailed as failed:
             group[0].result.set_exception(failed.reason)
-        except DBAPIError as error:
+        except BaseException as error:  # noqa: BLE001  # without this thread every request would wait for ever
+            reason = _unavailable(error) if isinstance(error, DBAPIError) else error
             for order in group:
                 if not order.result.done():
-                    order.result.set_exception(_unavailable(error))
+                    order.result.set_exception(reason)
         else:
             for order, value in done:
                 order.result.set_result(value)
@@ -123,7 +135,10 @@ def _run(connection: Connection, order: _Order, done: list[tuple[_Order, Any]], 
         mapped = _unavailable(reason) if isinstance(reason, DBAPIError) else reason
         if savepoint is None:
             raise _AloneFailed(mapped) from None
-        savepoint.rollback()
+        try:
+            savepoint.rollback()
+        except DBAPIError as gone:  # a full disk undoes the whole transaction: everybody gets the reason
+            raise (reason if isinstance(reason, DBAPIError) else gone) from None
         order.result.set_exception(mapped)
         return
     if savepoint is not None:
@@ -141,7 +156,8 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else text.lower()
 
 
-def _engine(path: Path, *, begin: str, pragmas: tuple[str, ...]) -> Engine:
+def sqlite_engine(path: Path, *, begin: str, pragmas: tuple[str, ...]) -> Engine:
+    """Open a database so that a transaction begins when we say so, and schema changes are part of it."""
     engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
 
     @event.listens_for(engine, "connect")

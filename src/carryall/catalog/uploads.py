@@ -112,11 +112,16 @@ class UploadRows:
         return Upload(
             **{
                 **values,
-                "declared": Declared(**values["declared"]),
+                "declared": _declared(values["declared"]),
                 "state": State(values["state"]),
                 "segments": {s.idx: Segment(index=s.idx, length=s.length, extent=s.extent) for s in found},
             }
         )
+
+
+def _declared(values: dict[str, Any]) -> Declared:
+    only = values["only_extensions"]
+    return Declared(**{**values, "only_extensions": None if only is None else tuple(only)})  # JSON has no tuples
 
 
 def _changing(upload: Upload) -> Mapping[str, Any]:

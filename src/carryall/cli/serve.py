@@ -4,6 +4,7 @@ import asyncio
 import errno
 import math
 import os
+import shlex
 import socket
 import sys
 from collections.abc import Iterator
@@ -92,9 +93,12 @@ def _run_again_and_again(settings: "Settings", listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload
 
+    from carryall.cli.setup import say_notices
+
     os.environ |= {"CARRYALL_HOST": settings.host, "CARRYALL_PORT": str(settings.port), "CARRYALL_RELOAD": "true"}
     code = str(Path(__file__).parents[1])
     config = uvicorn.Config("carryall.asgi:app", lifespan="on", reload=True, reload_dirs=[code], **_options(settings))
+    say_notices(settings)
     say(f"Serving {_url(settings)}/ and watching {code}. Ctrl-C stops.")
     ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
 
@@ -155,18 +159,24 @@ def _greet(settings: "Settings", kept: list["Generated"]) -> None:
         for notice in settings.notices:
             log.warning("settings.notice", text=notice)
         return
-    key = next((f"$(cat {secret.path})" for secret in kept if secret.name == "service_token"), "$AUTH_TOKEN")
     url = _url(settings)
     lines = [
         "",
         f"  Open    {url}/",
-        f'  Upload  echo hello | curl -H "X-Auth-Token: {key}" -F "file=@-;filename=hello.txt" {url}/upload',
+        f"  Upload  {_first_upload(url, kept)}",
         f"  Data    {settings.data_dir}",
         *(f"  Note    {notice}" for notice in settings.notices),
         "  Stop    Ctrl-C",
         "",
     ]
     say("\n".join(lines))
+
+
+def _first_upload(url: str, kept: list["Generated"]) -> str:
+    """Give a command line that uploads something, for whoever pastes it on this machine."""
+    paths = [str(secret.path) for secret in kept if secret.name == "service_token"]
+    key = f"$(cat {shlex.quote(paths[0])})" if paths else "$AUTH_TOKEN"  # their own: set by them, not in the folder
+    return f'echo hello | curl -H "X-Auth-Token: {key}" -F "file=@-;filename=hello.txt" {url}/upload'
 
 
 def _url(settings: "Settings") -> str:

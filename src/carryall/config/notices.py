@@ -66,6 +66,11 @@ def of_values(settings: Settings) -> list[str]:
             f"The server listens on {settings.host}, and the gallery takes images from everybody who can reach it, "
             "without a token. Set CARRYALL_GALLERY_ANONYMOUS=false to ask for one."
         )
+    if settings.webhook_url is not None and settings.base_url is None:
+        said.append(
+            "CARRYALL_WEBHOOK_URL is set and CARRYALL_BASE_URL isn't: the URLs in notifications name this machine's "
+            "own address. Set CARRYALL_BASE_URL to the address that the main service reaches."
+        )
     return said
 
 

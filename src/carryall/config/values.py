@@ -21,7 +21,7 @@ RESERVED_SEGMENTS = frozenset(
         *("api", "auth", "d", "delete", "delete_all", "files", "list", "s", "user", "v1"),
         *("upload", "upload_batch", "upload_socket", "upload_tus"),
         *("health", "metrics", "ping", "ready", "status"),
-        *("docs", "favicon.ico", "openapi.json", "redoc", "static", "web"),
+        *("docs", "docs-assets", "favicon.ico", "openapi.json", "redoc", "static", "web"),
     }
 )
 """First path segments that routes of the server have; the gallery's own may be none of them."""

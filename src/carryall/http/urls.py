@@ -12,6 +12,8 @@ from carryall.model.errors import Malformed
 Networks = tuple[IPv4Network | IPv6Network, ...]
 
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
+# Whoever types these reaches this machine by its loopback; in a link they would lead others nowhere.
+_EVERY_ADDRESS = re.compile(r"(?:0\.0\.0\.0|\[::\])(?=:|$)")
 UNKNOWN_CLIENT = "unknown"
 
 
@@ -69,6 +71,7 @@ def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str
         host = f"{name}:{port}" if port else str(name)
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise Malformed("The Host header is not a host name with an optional port.", code="host_invalid")
+    host = _EVERY_ADDRESS.sub(lambda found: "[::1]" if found[0] == "[::]" else "127.0.0.1", host)
     return f"{scheme}://{host}"
 
 

@@ -1,6 +1,7 @@
 """Decide on a request before its first byte is read."""
 
 from dataclasses import replace
+from ipaddress import ip_network
 
 from carryall.model.errors import Forbidden, Malformed, QuotaExceeded, RateLimited, TypeRefused
 from carryall.model.principal import Kind, Principal
@@ -29,16 +30,16 @@ class Admission:
         limit = principal.plan.requests_per_minute
         if limit is None:
             return
-        key = f"anonymous:{client}" if principal.kind is Kind.ANONYMOUS else principal.id
+        key = f"anonymous:{neighbourhood(client)}" if principal.kind is Kind.ANONYMOUS else principal.id
         self._check(self._rates.hit(f"request:{key}", limit), limit, "requests")
 
     def guess(self, client: str) -> None:
         """Raise RateLimited for an address that missed too often: its next guess must not tell anything (threat 12)."""
-        self._check(self._rates.wait(f"miss:{client}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
+        self._check(self._rates.wait(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
 
     def miss(self, client: str) -> None:
         """Count a guess at a short link that hit nothing. Raises RateLimited past the limit."""
-        self._check(self._rates.hit(f"miss:{client}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
+        self._check(self._rates.hit(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
 
     def _check(self, wait_s: int | None, limit: int, what: str) -> None:
         if wait_s is not None:
@@ -87,6 +88,16 @@ class Admission:
     def check_names(self, tx: Tx, principal: Principal, declared: Declared) -> None:
         """Raise PreconditionFailed or Forbidden when the upload may not have the unique name that it asks for."""
         holder(tx, principal, declared, owner=principal.id, now=self._clock.now())
+
+
+def neighbourhood(address: str) -> str:
+    """Give what one client can change its address within: an IPv6 /64, or the address itself."""
+    if ":" not in address:
+        return address
+    try:
+        return str(ip_network(f"{address}/64", strict=False))
+    except ValueError:
+        return address
 
 
 def check_file_claim(principal: Principal, external_id: str) -> None:

@@ -1,6 +1,6 @@
 """Compare what the rows say with what the disks hold, in both directions."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, replace
 
 from carryall.model.errors import CarryallError, Missing
@@ -93,8 +93,12 @@ class Doctor:
                 text = f"is not in store {copy.store} any more"
             except CarryallError as error:
                 text = f"could not be looked at in store {copy.store}: {error.message}"
-            if text:
+            if text and await self._is_there(file):
                 yield Finding(is_wrong=True, about="copy", text=f"File {file.id} of {file.owner} {text}.")
+
+    async def _is_there(self, file: File) -> bool:
+        """Tell whether the row is still there: beside a running server a file may go while it is looked at."""
+        return await self._catalog.read(lambda tx: tx.files.get(file.id)) is not None
 
     async def _bytes_against_rows(self) -> AsyncIterator[Finding]:
         for name, store in self._stores.items():
@@ -107,21 +111,37 @@ class Doctor:
                     yield Finding(is_wrong=False, about="copy", text=text)
 
     async def _staged(self) -> AsyncIterator[Finding]:
+        short: dict[tuple[str, int, int], int] = {}
         async for extent in self._staging.extents():
             upload = await self._catalog.read(lambda tx, i=extent.upload_id: tx.uploads.get(i))  # type: ignore[misc]
             if upload is None or upload.state is not State.OPEN:
                 text = (
-                    f"{extent.size} staged bytes of upload {extent.upload_id} are needed no more; the sweep takes them."
+                    f"{extent.size} staged bytes of upload {extent.upload_id} are needed no more: the sweep takes them."
                 )
                 yield Finding(is_wrong=False, about="staging", text=text)
                 continue
             segment = upload.segments.get(extent.segment)
             if segment and segment.extent == extent.extent and extent.size < segment.length:
+                short[extent.upload_id, extent.segment, extent.extent] = segment.length
+        async for finding in self._still_short(short):
+            yield finding
+
+    async def _still_short(self, short: Mapping[tuple[str, int, int], int]) -> AsyncIterator[Finding]:
+        """Measure again what was shorter than its row: a running upload grows between the two looks, a damaged one not.
+
+        Args:
+            short: the rows' lengths in bytes, by upload, segment and extent.
+        """
+        if not short:
+            return
+        async for extent in self._staging.extents():
+            wanted = short.get((extent.upload_id, extent.segment, extent.extent), 0)
+            if extent.size < wanted:
                 yield Finding(
                     is_wrong=True,
                     about="staging",
-                    text=f"Upload {upload.id} has {extent.size} bytes of part {segment.index} on the disk, "
-                    f"and {segment.length} in the catalog.",
+                    text=f"Upload {extent.upload_id} has {extent.size} bytes of part {extent.segment} on the disk, "
+                    f"and {wanted} in the catalog.",
                 )
 
     async def _jobs(self) -> list[Finding]:

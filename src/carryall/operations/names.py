@@ -26,7 +26,7 @@ def holder(tx: Tx, principal: Principal, declared: Declared, *, owner: str, now:
         raise Forbidden("This name is another file's than the one that the token is for.", code="scope_missing")
     present = file if file is not None and not file.is_over(now) else None
     if declared.must_be_new and present is not None:
-        raise PreconditionFailed("A file of this name is there already.", code="name_taken")
+        raise PreconditionFailed("A file of this name is there already.")
     if declared.must_replace is not None and (present is None or present.id != declared.must_replace):
-        raise PreconditionFailed("This name has got another file meanwhile.", code="condition_failed")
+        raise PreconditionFailed("This name has got another file meanwhile.")
     return file

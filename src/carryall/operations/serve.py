@@ -185,13 +185,13 @@ class Serve:
     async def find(self, principal: Principal, query: FileQuery) -> list[File]:
         """Give the files that fit among those that the principal sees."""
         principal.require(Scope.READ)
-        narrowed = narrowed_to(principal, query)
+        narrowed = replace(narrowed_to(principal, query), alive_at=self._clock.now())
         return list(await self._catalog.read(lambda tx: tx.files.find(narrowed)))
 
     async def count(self, principal: Principal, query: FileQuery) -> int:
         """Count the files that fit among those that the principal sees."""
         principal.require(Scope.READ)
-        narrowed = narrowed_to(principal, query)
+        narrowed = replace(narrowed_to(principal, query), alive_at=self._clock.now())
         return await self._catalog.read(lambda tx: tx.files.count(narrowed))
 
 

@@ -59,6 +59,8 @@ class FileQuery:
         door: only those that came through this surface or protocol.
         name_contains: letters in the name, whatever their case.
         media_type: one type ("image/png"), or a family of them ("image/").
+        idle_since: not downloaded (or, never downloaded, not stored) since then.
+        alive_at: leaves out files whose time was up at that moment.
         after: the sort value and id of the last file of the page before (keyset paging).
         limit: how many at most.
     """
@@ -74,6 +76,7 @@ class FileQuery:
     file_id: str | None = None
     path_prefix: str | None = None
     idle_since: datetime | None = None
+    alive_at: datetime | None = None
     sort: Sort = "-created"
     after: tuple[str | int, str] | None = None
     offset: int = 0

@@ -129,7 +129,7 @@ def _check_conditions(call: Call, current: File | None) -> None:
     etag, changed = (current.etag, current.created_at) if current else (None, None)
     if precondition(call.headers, etag, last_modified=changed, method=call.method) is not None:
         state = "is there already" if current else "isn't there"
-        raise PreconditionFailed(f"A condition of the request doesn't hold: the file {state}.", code="condition_failed")
+        raise PreconditionFailed(f"A condition of the request doesn't hold: the file {state}.")
 
 
 _PATH = openapi.path("path", "The name, with as many slashes as you like.")

@@ -16,10 +16,10 @@ from carryall.operations.admit import check_file_claim
 from carryall.operations.authenticate import Realm
 
 DOOR = "v1"
-EXTERNAL_ID = r"[1-9]\d{0,17}|0"
+EXTERNAL_ID = "[1-9][0-9]{0,17}|0"
 EXTERNAL_QUERY = openapi.query("main_service_file_id", "The id that another service gave the file.")
 _ALWAYS = (401, 403, 429)
-_EXTERNAL = re.compile(EXTERNAL_ID, re.ASCII)
+_EXTERNAL = re.compile(EXTERNAL_ID)
 
 
 def native(context: Context, tag: str) -> APIRouter:

@@ -23,6 +23,7 @@ from carryall.model.errors import Malformed, Missing, RateLimited, Unauthenticat
 from carryall.model.file import File
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Declared
+from carryall.operations.admit import neighbourhood
 from carryall.operations.authenticate import Presented, Realm
 from carryall.ports.catalog_files import FileQuery
 
@@ -136,7 +137,7 @@ def byte_routes(context: Context) -> list[ByteRoute]:
         principal = await call.principal(Realm.GALLERY)
         if principal.kind is not Kind.ANONYMOUS:
             return await _upload(call, principal)
-        with turns.taken(call.client):
+        with turns.taken(neighbourhood(call.client)):
             return await _upload(call, principal)
 
     return [
@@ -270,7 +271,7 @@ _UPLOAD_DOCS = openapi.operation(
     ),
     body=openapi.form_body(_FIELD, is_many=True),
     answer={200: {"message": "Successfully uploaded 1 files", "data": [_UPLOADED]}},
-    refusals=(400, 401, 403, 406, 408, 413, 415, 429, 503, 507),
+    refusals=(400, 401, 403, 406, 408, 413, 415, 429, 502, 503, 507),
 )
 _NAME = openapi.path("name", "The `stored_filename` of the upload's answer.")
 _SHOW_DOCS = {

@@ -67,7 +67,7 @@ def _add_users(routes: APIRouter, context: Context) -> None:
             "asks for a name in `ALLOWED_USERS` the first time. `function=change_token` makes a new token and revokes "
             "the present one at once; it takes that one, or the administrator's. A token is shown once."
         ),
-        **_documented(400, 403, 404),
+        **_documented(400, 403, 404, 422),
     )
     async def user(
         response: Response,
@@ -106,14 +106,14 @@ def _add_files(routes: APIRouter, context: Context) -> None:
         caller.require(Scope.READ)
         return StreamingResponse(_listed(context, caller), media_type="application/json")
 
-    @routes.delete("/delete/{file_id}", summary="Delete a file", **_documented(403, 404))
+    @routes.delete("/delete/{file_id}", summary="Delete a file", **_documented(403, 404, 422))
     async def delete(caller: Caller, file_id: Annotated[str, Path(max_length=1000)]) -> Message:
         await context.files.delete_by_short_id(caller, file_id)
         return Message(message="File deleted")
 
     # Clients of the described system use both spellings, and a redirect of a DELETE is followed by few.
     @routes.delete("/delete_all/", include_in_schema=False)
-    @routes.delete("/delete_all", summary="Delete all your files, or the unused", **_documented(400, 403))
+    @routes.delete("/delete_all", summary="Delete all your files, or the unused", **_documented(400, 403, 422))
     async def delete_all(
         caller: Caller,
         confirm: Annotated[str, Query(description='"yes", in any case.')] = "",

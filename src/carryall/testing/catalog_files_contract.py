@@ -1,0 +1,360 @@
+"""What every catalog must remember of uploads and files; part of CatalogContract."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
+
+import pytest
+
+from carryall.model.file import Copy, CopyState, File, Link
+from carryall.model.upload import Declared, Segment, State, Upload
+from carryall.ports.catalog import Catalog, Tx
+from carryall.ports.catalog_files import FileQuery, Sort
+from carryall.testing.fakes import MORNING
+
+T = TypeVar("T")
+HOUR = timedelta(hours=1)
+NAMES = ["ärger.txt", "Zoo.png", "apple.txt", "apple.txt", "100% sure_.txt", "\U0001f642 \x00\n.txt", "Ärger.txt"]
+
+
+def an_upload(**changes: Any) -> Upload:
+    """Give an upload that has a value in every field that can have one."""
+    declared = Declared(
+        name="\u202egpj.exe \U0001f642",
+        door="relay",
+        media_type="image/png",
+        size=9_000_000_000_000_000,
+        at_most=7,
+        sha256="a" * 64,
+        path="a/b ü",
+        external_id="17",
+        public_name="x.png",
+        must_be_new=True,
+        must_replace="f",
+        only_extensions=("png", "jpg"),
+        metadata={"key": "välue"},
+        digests={"md5": "b" * 32},
+    )
+    upload = Upload(
+        id="up",
+        owner="user:alice",
+        declared=declared,
+        store="local",
+        limit_bytes=1 << 62,
+        reserved_bytes=5,
+        is_resumable=True,
+        created_at=MORNING + timedelta(microseconds=1),
+        touched_at=MORNING + HOUR,
+        expires_at=MORNING + 2 * HOUR,
+        size=9_000_000_000_000_000,
+    )
+    return replace(upload, **changes)
+
+
+def a_file(**changes: Any) -> File:
+    """Give a file that has a value in every field that can have one."""
+    file = File(
+        id="file",
+        short_id="short",
+        owner="user:alice",
+        door="blobs",
+        name="photo.png",
+        size=1 << 62,
+        sha256="c" * 64,
+        media_type="image/png",
+        created_at=MORNING + timedelta(microseconds=1),
+        declared_type="text/plain",
+        path="a/photo.png",
+        public_name="public.png",
+        external_id="17",
+        upload_id="up",
+        expires_at=MORNING + HOUR,
+        retention=timedelta(days=90),
+        last_read_at=MORNING,
+        downloads=3,
+        downloaded_bytes=1 << 62,
+        metadata={"key": "välue"},
+        copies=(
+            Copy("local", "key", CopyState.STORED, stored_at=MORNING),
+            Copy("s3", "other", CopyState.FAILED, link="https://example.org", attempts=3, error="refused"),
+        ),
+    )
+    return replace(file, **changes)
+
+
+def numbered(number: int, **changes: Any) -> File:
+    """Give one of many files: names and sizes repeat, times too, ids are in no order."""
+    unique = {name: f"{name}{number}" for name in ("short_id", "path", "public_name", "external_id", "upload_id")}
+    values: dict[str, Any] = {
+        **unique,
+        "id": f"{number * 7919 % 1000:03}",
+        "name": NAMES[number % len(NAMES)],
+        "size": number % 3,
+        "created_at": MORNING + HOUR * (number // 4),
+        "copies": (),
+    }
+    return a_file(**values | changes)
+
+
+async def add_all(catalog: Catalog, pick: Callable[[Tx], Callable[[T], None]], *things: T) -> None:
+    """Write things in one transaction: `add_all(catalog, lambda tx: tx.files.add, one, two)`."""
+
+    def work(tx: Tx) -> None:
+        for thing in things:
+            pick(tx)(thing)
+
+    await catalog.write(work)
+
+
+async def add_files(catalog: Catalog, *files: File) -> None:
+    """Write files in one transaction."""
+    await add_all(catalog, lambda tx: tx.files.add, *files)
+
+
+async def found(catalog: Catalog, **query: Any) -> list[str]:
+    """Give the sorted ids of the files that fit."""
+    return sorted(file.id for file in await catalog.read(lambda tx: tx.files.find(FileQuery(**query))))
+
+
+class UploadRules:
+    """What is remembered of uploads."""
+
+    async def test_an_upload_comes_back_as_it_was(self, catalog: Catalog) -> None:
+        """Every field survives, whatever a client declared."""
+        plain = an_upload(id="plain", declared=Declared(name="", door="v1"), size=None, limit_bytes=None)
+
+        await add_all(catalog, lambda tx: tx.uploads.add, an_upload(), plain)
+
+        assert an_upload() == await catalog.read(lambda tx: tx.uploads.get("up"))
+        assert plain == await catalog.read(lambda tx: tx.uploads.get("plain"))
+
+    async def test_save_writes_what_changes(self, catalog: Catalog) -> None:
+        """Saving keeps segments and everything that was fixed at open."""
+        upload = an_upload()
+        await catalog.write(lambda tx: tx.uploads.add(upload))
+        await catalog.write(lambda tx: tx.uploads.put_segment("up", Segment(3, 10)))
+        later = replace(upload.sealed("file"), touched_at=MORNING + 3 * HOUR, expires_at=MORNING + 4 * HOUR)
+
+        await catalog.write(lambda tx: tx.uploads.save(later))
+
+        assert replace(later, segments={3: Segment(3, 10)}) == await catalog.read(lambda tx: tx.uploads.get("up"))
+
+    async def test_segments_are_written_one_by_one(self, catalog: Catalog) -> None:
+        """A segment is new or takes its own place, and no other upload's."""
+
+        def work(tx: Tx) -> None:
+            for upload_id in ("up", "up2"):
+                tx.uploads.add(an_upload(id=upload_id))
+            for segment in (Segment(1, 5), Segment(0, 1), Segment(1, 9, 2)):
+                tx.uploads.put_segment("up", segment)
+
+        await catalog.write(work)
+
+        upload = await catalog.read(lambda tx: tx.uploads.get("up"))
+        assert upload is not None
+        assert {0: Segment(0, 1), 1: Segment(1, 9, 2)} == upload.segments
+        other = await catalog.read(lambda tx: tx.uploads.get("up2"))
+        assert other is not None
+        assert {} == other.segments
+
+    async def test_what_is_to_be_given_up_is_found(self, catalog: Catalog) -> None:
+        """Open uploads past their time, oldest first; open one-shot uploads; an owner's open ones, newest first."""
+        uploads = [
+            an_upload(id="old", expires_at=MORNING, is_resumable=False),
+            an_upload(id="older", expires_at=MORNING - HOUR, created_at=MORNING - HOUR),
+            an_upload(id="closed", expires_at=MORNING - HOUR, is_resumable=False, state=State.ABORTED),
+            an_upload(id="fresh", expires_at=MORNING + timedelta(microseconds=1), created_at=MORNING + HOUR),
+            an_upload(id="another's", expires_at=MORNING + HOUR, owner="user:bob"),
+        ]
+        await add_all(catalog, lambda tx: tx.uploads.add, *uploads)
+
+        assert ["older", "old"] == list(await catalog.read(lambda tx: tx.uploads.stale(MORNING, 9)))
+        assert ["older"] == list(await catalog.read(lambda tx: tx.uploads.stale(MORNING, 1)))
+        assert ["old"] == list(await catalog.read(lambda tx: tx.uploads.one_shot_open()))
+        mine = await catalog.read(lambda tx: tx.uploads.open_of("user:alice", 2))
+        assert ["fresh", "old"] == [upload.id for upload in mine]
+
+    async def test_closed_uploads_are_forgotten(self, catalog: Catalog) -> None:
+        """Rows of closed uploads go after a while, a page at a time; open ones stay however old they are."""
+        old = {"touched_at": MORNING - timedelta(microseconds=1)}
+        uploads = [
+            an_upload(id="open", **old),
+            an_upload(id="sealed", state=State.SEALED, **old),
+            an_upload(id="aborted", state=State.ABORTED, **old),
+            an_upload(id="recent", state=State.ABORTED, touched_at=MORNING),
+        ]
+        await add_all(catalog, lambda tx: tx.uploads.add, *uploads)
+        await catalog.write(lambda tx: tx.uploads.put_segment("sealed", Segment(0, 1)))
+
+        gone = [await catalog.write(lambda tx: tx.uploads.forget_closed(MORNING, 1)) for _ in range(3)]
+
+        assert [1, 1, 0] == gone
+        left = await catalog.read(lambda tx: [one.id for one in uploads if tx.uploads.get(one.id)])
+        assert ["open", "recent"] == left
+
+
+class FileRules:
+    """What is remembered of files."""
+
+    async def test_a_file_comes_back_as_it_was(self, catalog: Catalog) -> None:
+        """Every field survives, with its copies, under every name that it has."""
+        file, bare = a_file(), numbered(1, path=None, public_name=None, external_id=None, upload_id=None, metadata={})
+        await add_files(catalog, file, bare)
+
+        def by_all_names(tx: Tx) -> list[File | None]:
+            return [
+                tx.files.get("file"),
+                tx.files.by_short_id("short"),
+                tx.files.by_path("user:alice", "a/photo.png"),
+                tx.files.by_public_name("public.png"),
+                tx.files.by_external_id("user:alice", "17"),
+                tx.files.by_upload("up"),
+            ]
+
+        assert [file] * 6 == await catalog.read(by_all_names)
+        assert bare == await catalog.read(lambda tx: tx.files.get(bare.id))
+        others = await catalog.read(
+            lambda tx: [tx.files.by_path("user:bob", "a/photo.png"), tx.files.by_external_id("user:bob", "17")]
+        )
+        assert [None, None] == others
+
+    @pytest.mark.parametrize("sort", ["created", "-created", "name", "-name", "size", "-size"])
+    async def test_pages_follow_each_other(self, catalog: Catalog, sort: Sort) -> None:
+        """Paging gives every file once, in the order asked for, although sort values repeat and files are added."""
+        files = [numbered(number) for number in range(30)]
+        await add_files(catalog, *files)
+        query, seen = FileQuery(sort=sort, limit=4), list[File]()
+        while page := await self._page(catalog, query):
+            seen += page
+            query = query.following(page[-1])
+
+        whole = await catalog.read(lambda tx: tx.files.find(FileQuery(sort=sort)))
+        assert list(whole) == seen
+        assert sorted(file.id for file in files) == sorted(file.id for file in seen)
+        attribute = {"created": "created_at"}.get(sort.lstrip("-"), sort.lstrip("-"))
+        keys = [(getattr(file, attribute), file.id) for file in seen]
+        assert sorted(keys, reverse=sort.startswith("-")) == keys
+
+    async def _page(self, catalog: Catalog, query: FileQuery) -> list[File]:
+        return list(await catalog.read(lambda tx: tx.files.find(query)))
+
+    async def test_offsets_skip(self, catalog: Catalog) -> None:
+        """An offset leaves out as many as it says; counting ignores pages."""
+        await add_files(catalog, *(numbered(number) for number in range(10)))
+        whole = await catalog.read(lambda tx: tx.files.find(FileQuery()))
+
+        page = await catalog.read(lambda tx: tx.files.find(FileQuery(offset=3, limit=4)))
+
+        assert list(whole[3:7]) == list(page)
+        assert 10 == await catalog.read(lambda tx: tx.files.count(FileQuery(offset=3, limit=4)))
+
+    @pytest.mark.parametrize(
+        ("query", "ids"),
+        [
+            ({"owner": "user:bob"}, ["b"]),
+            ({"door": "gallery"}, ["c"]),
+            ({"name_contains": "50%_"}, ["d"]),
+            ({"name_contains": "PHOTO"}, ["a", "b", "c"]),
+            ({"name_contains": "öl"}, ["e"]),
+            ({"media_type": "image/"}, ["a", "b", "c"]),
+            ({"media_type": "text/plain"}, ["d"]),
+            ({"media_type": "text/plai"}, []),
+            ({"created_from": MORNING, "created_before": MORNING + HOUR}, ["a", "b", "d", "e"]),
+            ({"external_id": "17", "owner": "user:alice"}, ["a"]),
+            ({"has_external_id": True}, ["a"]),
+            ({"file_id": "b"}, ["b"]),
+            ({"path_prefix": "dir_/"}, ["d"]),
+            ({"idle_since": MORNING + HOUR}, ["a", "b", "d"]),
+        ],
+    )
+    async def test_files_are_found(self, catalog: Catalog, query: dict[str, Any], ids: list[str]) -> None:
+        """Each condition narrows; letters with a meaning in patterns have none here; the count agrees."""
+        names = {"path": None, "public_name": None, "external_id": None, "last_read_at": None}
+        files = [
+            a_file(**names | {"id": "a", "external_id": "17", "path": "dir1/a"}),
+            a_file(**names, id="b", owner="user:bob"),
+            a_file(**names, id="c", door="gallery", created_at=MORNING + HOUR),
+            a_file(**names | {"id": "d", "name": "50%_off", "media_type": "text/plain", "path": "dir_/d"}),
+            a_file(
+                **names | {"id": "e", "name": "ÖL 50 % x", "media_type": "text/plain2", "last_read_at": MORNING + HOUR}
+            ),
+        ]
+        await add_files(catalog, *(replace(one, short_id=one.id, upload_id=one.id, copies=()) for one in files))
+
+        assert ids == await found(catalog, **query)
+        assert len(ids) == await catalog.read(lambda tx: tx.files.count(FileQuery(**query)))
+
+    async def test_files_change(self, catalog: Catalog) -> None:
+        """Names, expiry and copies can change; nothing else does."""
+        await add_files(catalog, a_file())
+        copy = Copy("s3", "other", CopyState.STORED, stored_at=MORNING, attempts=4)
+
+        def work(tx: Tx) -> None:
+            tx.files.rename("file", "new\nname")
+            tx.files.set_expiry("file", MORNING, None)
+            tx.files.put_copy("file", copy)
+            tx.files.put_copy("file", Copy("third", "k", CopyState.QUEUED))
+
+        await catalog.write(work)
+
+        copies = (a_file().copies[0], copy, Copy("third", "k", CopyState.QUEUED))
+        expected = a_file(name="new\nname", expires_at=MORNING, retention=None, copies=copies)
+        assert expected == await catalog.read(lambda tx: tx.files.get("file"))
+
+    async def test_a_download_puts_the_expiry_off(self, catalog: Catalog) -> None:
+        """Counting never loses one; a file with a retention stays that long from now, any other as long as before."""
+        kept = numbered(1, retention=None, downloads=0, downloaded_bytes=0)
+        await add_files(catalog, a_file(downloads=0, downloaded_bytes=0), kept)
+        now = MORNING + timedelta(microseconds=7)
+
+        def work(tx: Tx) -> None:
+            for _ in range(3):
+                tx.files.count_download("file", 10, now)
+                tx.files.count_download(kept.id, 1, now)
+
+        await catalog.write(work)
+
+        read: dict[str, Any] = {"downloads": 3, "last_read_at": now}
+        slid = a_file(**read, downloaded_bytes=30, expires_at=now + timedelta(days=90))
+        assert slid == await catalog.read(lambda tx: tx.files.get("file"))
+        assert replace(kept, **read, downloaded_bytes=3) == await catalog.read(lambda tx: tx.files.get(kept.id))
+
+    async def test_removing_a_file_frees_its_names(self, catalog: Catalog) -> None:
+        """Its copies and links go with it, and another file may have its names in the same transaction."""
+        await add_files(catalog, a_file())
+        link = Link("link", "file", "user:alice", MORNING, max_downloads=1)
+        await catalog.write(lambda tx: tx.links.add(link))
+        await catalog.write(lambda tx: tx.grants.add("link", "client", MORNING))
+
+        def work(tx: Tx) -> None:
+            tx.files.remove("file")
+            tx.files.add(a_file(id="next", copies=()))
+
+        await catalog.write(work)
+
+        assert [None, None] == await catalog.read(lambda tx: [tx.files.get("file"), tx.links.get("link")])
+        assert not await catalog.read(lambda tx: tx.files.holds_key("local", "key"))
+        assert a_file(id="next", copies=()) == await catalog.read(lambda tx: tx.files.by_short_id("short"))
+
+    async def test_expired_files_are_found(self, catalog: Catalog) -> None:
+        """Files whose time is up, soonest first; those without an end never."""
+        ends = [MORNING, MORNING - HOUR, MORNING + timedelta(microseconds=1), None]
+        await add_files(catalog, *(numbered(n, id=str(n), expires_at=end) for n, end in enumerate(ends)))
+
+        for limit, ids in ((1, ["1"]), (9, ["1", "0"])):
+            expired = await catalog.read(partial(_expired, limit=limit))
+            assert ids == [file.id for file in expired]
+
+    async def test_a_held_key_is_known(self, catalog: Catalog) -> None:
+        """A key belongs to its store, whatever state the copy is in."""
+        await add_files(catalog, a_file())
+
+        held = [("local", "key"), ("s3", "other"), ("local", "other"), ("s3", "key")]
+        answers = await catalog.read(lambda tx: [tx.files.holds_key(*one) for one in held])
+        assert [True, True, False, False] == answers
+
+
+def _expired(tx: Tx, *, limit: int) -> list[File]:
+    return list(tx.files.expired(MORNING, limit))

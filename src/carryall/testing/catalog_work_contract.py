@@ -1,0 +1,145 @@
+"""What every catalog must remember of jobs and events; part of CatalogContract."""
+
+import asyncio
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from carryall.model.work import Event, Job, JobState
+from carryall.ports.catalog import Catalog
+from carryall.testing.catalog_files_contract import HOUR, add_all
+from carryall.testing.fakes import MORNING
+
+LEASE = timedelta(minutes=10)
+
+
+def a_job(**changes: Any) -> Job:
+    """Give a job that is due in the morning."""
+    return replace(Job("job", "erase", {"key": "ü", "n": [1, None]}, MORNING, MORNING - HOUR), **changes)
+
+
+async def claim(catalog: Catalog, now: datetime, limit: int = 99) -> list[Job]:
+    """Take what is due."""
+    return list(await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, limit=limit)))
+
+
+class JobRules:
+    """What is remembered of work."""
+
+    async def test_a_job_comes_back_as_it_was(self, catalog: Catalog) -> None:
+        """Every field survives; ensuring doesn't touch one that is there."""
+        job = a_job(state=JobState.FAILED, attempts=4, max_attempts=5, finished_at=MORNING, error="wörse")
+        await catalog.write(lambda tx: tx.jobs.add(job))
+        await catalog.write(lambda tx: tx.jobs.ensure(a_job()))
+        await catalog.write(lambda tx: tx.jobs.ensure(a_job(id="periodic:x")))
+
+        assert job == await catalog.read(lambda tx: tx.jobs.get("job"))
+        assert a_job(id="periodic:x") == await catalog.read(lambda tx: tx.jobs.get("periodic:x"))
+
+    async def test_due_jobs_are_claimed_in_order(self, catalog: Catalog) -> None:
+        """Those whose time has come, oldest first, as many as asked for; each with a lease and an attempt counted."""
+        jobs = [a_job(id=str(n), run_at=MORNING - n * HOUR) for n in range(-1, 4)]
+        await add_all(catalog, lambda tx: tx.jobs.add, *jobs)
+
+        first, rest = await claim(catalog, MORNING, 2), await claim(catalog, MORNING)
+
+        assert ["3", "2", "1", "0"] == [job.id for job in first + rest]
+        claimed = replace(jobs[-1], state=JobState.RUNNING, attempts=1, leased_until=MORNING + LEASE)
+        assert claimed == first[0] == await catalog.read(lambda tx: tx.jobs.get("3"))
+        assert MORNING + HOUR == await catalog.read(lambda tx: tx.jobs.next_due())
+
+    async def test_two_runners_never_get_the_same_job(self, catalog: Catalog) -> None:
+        """However many claim at once, each job goes to one of them."""
+        await add_all(catalog, lambda tx: tx.jobs.add, *(a_job(id=str(n)) for n in range(30)))
+
+        taken = await asyncio.gather(*(claim(catalog, MORNING, 4) for _ in range(10)))
+
+        ids = [job.id for jobs in taken for job in jobs]
+        assert sorted(map(str, range(30))) == sorted(ids)
+
+    async def test_a_lease_that_ran_out_is_taken_over(self, catalog: Catalog) -> None:
+        """A job whose runner is gone goes to the next, not a moment earlier, and the attempt counts."""
+        await catalog.write(lambda tx: tx.jobs.add(a_job()))
+        await claim(catalog, MORNING)
+
+        assert [] == await claim(catalog, MORNING + LEASE - timedelta(microseconds=1))
+        assert [2] == [job.attempts for job in await claim(catalog, MORNING + LEASE)]
+
+    async def test_a_job_ends(self, catalog: Catalog) -> None:
+        """Done and failed jobs are not claimed again; both say when, and a failed one says why."""
+        await add_all(catalog, lambda tx: tx.jobs.add, a_job(id="good"), a_job(id="bad"))
+        await claim(catalog, MORNING)
+        await catalog.write(lambda tx: tx.jobs.finish("good", MORNING + HOUR))
+        await catalog.write(lambda tx: tx.jobs.fail("bad", MORNING + HOUR, "why"))
+
+        ended = {"attempts": 1, "finished_at": MORNING + HOUR}
+        assert a_job(id="good", state=JobState.DONE, **ended) == await catalog.read(lambda tx: tx.jobs.get("good"))
+        assert a_job(id="bad", state=JobState.FAILED, error="why", **ended) == await catalog.read(
+            lambda tx: tx.jobs.get("bad")
+        )
+        assert [] == await claim(catalog, MORNING + 99 * HOUR)
+        assert await catalog.read(lambda tx: tx.jobs.next_due()) is None
+
+    async def test_a_job_is_tried_again(self, catalog: Catalog) -> None:
+        """After an error its attempts count on; without one, a periodic job's next turn, they begin anew."""
+        await catalog.write(lambda tx: tx.jobs.add(a_job()))
+        await claim(catalog, MORNING)
+        await catalog.write(lambda tx: tx.jobs.retry("job", run_at=MORNING + HOUR, error="why"))
+        again = a_job(run_at=MORNING + HOUR, attempts=1, error="why")
+        assert again == await catalog.read(lambda tx: tx.jobs.get("job"))
+        assert [] == await claim(catalog, MORNING)
+
+        await claim(catalog, MORNING + HOUR)
+        await catalog.write(lambda tx: tx.jobs.retry("job", run_at=MORNING + 2 * HOUR, error=None))
+        assert a_job(run_at=MORNING + 2 * HOUR) == await catalog.read(lambda tx: tx.jobs.get("job"))
+
+    async def test_jobs_are_found_and_counted(self, catalog: Catalog) -> None:
+        """By kind and state, newest first; done ones are forgotten, failed ones stay visible."""
+        jobs = [
+            a_job(id="a"),
+            a_job(id="b", created_at=MORNING, kind="announce"),
+            a_job(id="c", state=JobState.DONE, finished_at=MORNING - HOUR),
+            a_job(id="d", state=JobState.FAILED, finished_at=MORNING - HOUR),
+        ]
+        await add_all(catalog, lambda tx: tx.jobs.add, *jobs)
+
+        def ids(**what: Any) -> Any:
+            return catalog.read(lambda tx: [job.id for job in tx.jobs.find(**what)])
+
+        assert (["b", "a", "c", "d"], ["b", "a"]) == (await ids(), await ids(limit=2))
+        assert (["b"], ["d"]) == (await ids(kind="announce"), await ids(kind="erase", state="failed"))
+        counts = {("erase", "queued"): 1, ("announce", "queued"): 1, ("erase", "done"): 1, ("erase", "failed"): 1}
+        assert counts == await catalog.read(lambda tx: tx.jobs.counts())
+        assert 1 == await catalog.write(lambda tx: tx.jobs.forget_done(MORNING))
+        assert ["b", "a", "d"] == await ids()
+
+
+class EventRules:
+    """What is remembered of what happened."""
+
+    async def test_ids_grow(self, catalog: Catalog) -> None:
+        """Events come back in the order in which they became true, also after old ones, or all, were forgotten."""
+        event = Event("file.stored", "file", "alice", MORNING, {"name": "ü", "size": 1 << 60, "list": [None]})
+
+        async def add(**changes: Any) -> Event:
+            return await catalog.write(lambda tx: tx.events.add(replace(event, **changes)))
+
+        first, second = await add(), await add(owner="bob", created_at=MORNING + HOUR)
+        assert 2 == await catalog.write(lambda tx: tx.events.forget(MORNING + 2 * HOUR))
+        third = await add()
+        others = await asyncio.gather(*(add(subject=str(number)) for number in range(20)))
+
+        ids = [first.id, second.id, third.id, *sorted(other.id for other in others)]
+        assert sorted(set(ids)) == ids
+        assert replace(event, id=third.id) == third == await catalog.read(lambda tx: tx.events.get(third.id))
+        assert await catalog.read(lambda tx: tx.events.get(first.id)) is None
+
+    async def test_events_follow_each_other(self, catalog: Catalog) -> None:
+        """Whoever has seen one gets those after it, of one owner or of all."""
+        events = [Event("file.stored", str(n), "alice" if n % 2 else "bob", MORNING) for n in range(6)]
+        written = await catalog.write(lambda tx: [tx.events.add(event) for event in events])
+
+        after = await catalog.read(lambda tx: tx.events.after(written[1].id, owner=None, limit=3))
+        assert written[2:5] == list(after)
+        mine = await catalog.read(lambda tx: tx.events.after(0, owner="alice", limit=9))
+        assert written[1::2] == list(mine)
