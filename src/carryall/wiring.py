@@ -156,18 +156,12 @@ def build(settings: Settings) -> House:
     admission = Admission(world)
     door = _door(settings, world, admission, announce)
     authenticate = _authenticate(settings, plugs, plans)
-    accounts = Accounts(
-        world,
-        announce,
-        files,
-        allowed_users=frozenset(settings.allowed_users),
-        built_in_plans=plans.named(),
-    )
+    allowed = frozenset(settings.allowed_users)
     context = Context(
         door=door,
         serve=serve,
         files=files,
-        accounts=accounts,
+        accounts=Accounts(world, announce, files, allowed_users=allowed, built_in_plans=plans.named()),
         authenticate=authenticate,
         admission=admission,
         health=Health(world, least_free=_LEAST_FREE_BYTES),

@@ -113,9 +113,21 @@ class Place:
         self.running.append(process)
         return Terminal(process, master)
 
+    def shell(self, line: str) -> str:
+        """Run a line that somebody was told to paste; give what it printed."""
+        return subprocess.run(
+            ["sh", "-c", line], cwd=self.folder, env=self.environment, capture_output=True, check=True, text=True
+        ).stdout
+
+    def free_port(self) -> int:
+        """Give a TCP port that nobody has."""
+        with socket.socket() as found:
+            found.bind(("127.0.0.1", 0))
+            return int(found.getsockname()[1])
+
     def serve(self, *arguments: str) -> "Serving":
         """Start a server and wait until it answers."""
-        port = free_port()
+        port = self.free_port()
         process = self.start("serve", "--port", str(port), *arguments)
         serving = Serving(f"http://127.0.0.1:{port}", port, process, self)
         serving.wait_until_ready()
@@ -165,13 +177,6 @@ class Serving:
         return self.process.wait(timeout=_WAIT_S)
 
 
-def free_port() -> int:
-    """Give a TCP port that nobody has."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def key_pair() -> tuple[bytes, str]:
     """Give the main service's private and public key, in PEM form."""
@@ -202,12 +207,11 @@ def place(tmp_path: Path, key_pair: tuple[bytes, str]) -> Iterator[Place]:
 
 @pytest.fixture
 def upload() -> Callable[..., dict[str, Any]]:
-    """Give a function that uploads bytes through /v1 and gives the answer."""
+    """Give a function that uploads bytes through /v1 and gives what the server says of the file."""
 
-    def put(client: httpx2.Client, name: str, content: bytes, **query: str) -> dict[str, Any]:
-        answer = client.post("/v1/files", files={"file": (name, content)}, params=query)
+    def post(client: httpx2.Client, name: str, content: bytes, **query: str) -> dict[str, Any]:
+        answer = client.post("/v1/files", content=content, params={"name": name, **query})
         assert answer.status_code == 201, answer.text
-        found = answer.json()
-        return dict(found[0] if isinstance(found, list) else found.get("files", [found])[0])
+        return dict(answer.json())
 
-    return put
+    return post

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from subprocess import run
 from typing import Any
@@ -243,6 +244,22 @@ def test_a_broken_replacement_leaves_the_old_file(user: httpx2.Client) -> None:
     while usage(user) != {"stored_bytes": 3, "reserved_bytes": 0, "files": 1, "open_uploads": 0}:
         assert time.monotonic() < deadline, usage(user)
         time.sleep(0.05)
+
+
+def test_a_name_whose_time_is_up_is_free(user: httpx2.Client) -> None:
+    """A file that has expired counts as gone before its row is: the name is taken anew, and nothing stays of the old."""
+    file = user.put(BASE + "a", content=b"old").json()
+    soon = datetime.now(UTC) + timedelta(seconds=1)
+    assert user.patch(f"/v1/files/{file['id']}", json={"expires_at": soon.isoformat()}).status_code == 200
+    deadline = time.monotonic() + 15
+    while user.get(BASE + "a").status_code == 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+    assert user.delete(BASE + "a").status_code == 404
+    assert user.put(BASE + "a", content=b"new", headers={"If-None-Match": "*"}).status_code == 201
+    assert user.get(BASE + "a").content == b"new"
+    assert usage(user)["files"] == 1
 
 
 def test_names_are_per_owner(server: Any, user: httpx2.Client) -> None:

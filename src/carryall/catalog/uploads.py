@@ -1,11 +1,11 @@
 """Rows of uploads and their segments."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, insert, select, update
 
 from carryall.catalog.tables import segments, uploads
 from carryall.model.upload import Declared, Segment, State, Upload
@@ -13,6 +13,15 @@ from carryall.model.upload import Declared, Segment, State, Upload
 _ADD = insert(uploads)
 _GET = select(uploads).where(uploads.c.id == bindparam("id"))
 _SEGMENTS = select(segments).where(segments.c.upload_id == bindparam("id")).order_by(segments.c.idx)
+_AT = select(segments).where(segments.c.upload_id == bindparam("id"), segments.c.idx == bindparam("idx"))
+_ELSEWHERE = select(func.coalesce(func.sum(segments.c.length), 0)).where(
+    segments.c.upload_id == bindparam("id"), segments.c.idx != bindparam("idx")
+)
+_ADD_RESERVED = (
+    update(uploads)
+    .where(uploads.c.id == bindparam("b_id"))
+    .values(reserved_bytes=uploads.c.reserved_bytes + bindparam("b_change"))
+)
 _CHANGING = ("declared", "size", "state", "reserved_bytes", "touched_at", "expires_at", "file_id")
 _SAVE = update(uploads).where(uploads.c.id == bindparam("b_id")).values({n: bindparam(f"b_{n}") for n in _CHANGING})
 _PUT_SEGMENT = (
@@ -65,7 +74,20 @@ class UploadRows:
     def get(self, upload_id: str) -> Upload | None:
         """Give an upload with its segments."""
         row = self._connection.execute(_GET, {"id": upload_id}).mappings().first()
-        return self._upload(row) if row else None
+        return self._whole(row) if row else None
+
+    def at(self, upload_id: str, index: int) -> Upload | None:
+        """Give an upload with one of its segments."""
+        row = self._connection.execute(_GET, {"id": upload_id}).mappings().first()
+        if row is None:
+            return None
+        place = {"id": upload_id, "idx": index}
+        elsewhere = self._connection.execute(_ELSEWHERE, place).scalar_one()
+        return replace(_upload(row, self._connection.execute(_AT, place).all()), elsewhere_bytes=int(elsewhere))
+
+    def add_reserved(self, upload_id: str, change: int) -> None:
+        """Count a reservation."""
+        self._connection.execute(_ADD_RESERVED, {"b_id": upload_id, "b_change": change})
 
     def save(self, upload: Upload) -> None:
         """Write what can change."""
@@ -104,19 +126,22 @@ class UploadRows:
     def open_of(self, owner: str, limit: int) -> Sequence[Upload]:
         """Give an owner's open uploads."""
         rows = self._connection.execute(_OPEN_OF, {"owner": owner, "most": limit}).mappings().all()
-        return [self._upload(row) for row in rows]
+        return [self._whole(row) for row in rows]
 
-    def _upload(self, row: RowMapping) -> Upload:
-        found = self._connection.execute(_SEGMENTS, {"id": row["id"]}).all()
-        values: dict[str, Any] = dict(row)
-        return Upload(
-            **{
-                **values,
-                "declared": _declared(values["declared"]),
-                "state": State(values["state"]),
-                "segments": {s.idx: Segment(index=s.idx, length=s.length, extent=s.extent) for s in found},
-            }
-        )
+    def _whole(self, row: RowMapping) -> Upload:
+        return _upload(row, self._connection.execute(_SEGMENTS, {"id": row["id"]}).all())
+
+
+def _upload(row: RowMapping, found: Sequence[Row[Any]]) -> Upload:
+    values: dict[str, Any] = dict(row)
+    return Upload(
+        **{
+            **values,
+            "declared": _declared(values["declared"]),
+            "state": State(values["state"]),
+            "segments": {s.idx: Segment(index=s.idx, length=s.length, extent=s.extent) for s in found},
+        }
+    )
 
 
 def _declared(values: dict[str, Any]) -> Declared:

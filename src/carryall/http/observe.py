@@ -68,8 +68,8 @@ class Observe:
 
 
 def _loggable(path: str, route: str) -> str:
-    """Give the path, but for share links only their pattern: whoever has the link has the file (threat 25)."""
-    return route if path.startswith("/d/") else path
+    """Give the path, but for links only their pattern: whoever has the link has the file (threat 25)."""
+    return route if path.startswith(("/d/", "/s/")) else path
 
 
 def _route_of(scope: Scope) -> str:

@@ -91,7 +91,7 @@ def _good(example: Any) -> dict[str, Any]:
     if example is None:
         return {"description": "Done."}
     if example is BINARY:
-        return {"description": "The bytes.", "content": {"application/octet-stream": {"schema": BINARY}}}
+        return {"description": "The bytes.", "content": {"*/*": {"schema": BINARY}}}
     kind = "array" if isinstance(example, list) else "object"
     return {"description": "Done.", "content": {"application/json": {"schema": {"type": kind}, "example": example}}}
 

@@ -93,6 +93,7 @@ class Upload:
         is_resumable: False for a one-shot upload, which is aborted when its request breaks.
         expires_at: when an upload that nobody continues is given up.
         file_id: the file that it became, once sealed.
+        elsewhere_bytes: durable bytes in segments that weren't looked at (`ports.catalog_files.Uploads.at`).
     """
 
     id: str
@@ -109,11 +110,12 @@ class Upload:
     state: State = State.OPEN
     segments: Mapping[int, Segment] = field(default_factory=dict)
     file_id: str | None = None
+    elsewhere_bytes: int = 0
 
     @property
     def held_bytes(self) -> int:
         """Durable bytes over all segments."""
-        return sum(segment.length for segment in self.segments.values())
+        return sum(segment.length for segment in self.segments.values()) + self.elsewhere_bytes
 
     def length_of(self, index: int) -> int:
         """Durable bytes of one segment; 0 where nothing was written."""
@@ -150,8 +152,16 @@ class Upload:
         return min(bounds) - others - (offset if mode is Mode.APPEND else 0)
 
     def grown(self, segment: Segment, *, now: datetime, expires_at: datetime) -> "Upload":
-        """Give this upload with one segment as it is now on the disk."""
-        return replace(self, segments={**self.segments, segment.index: segment}, touched_at=now, expires_at=expires_at)
+        """Give this upload with one segment as it is now on the disk.
+
+        Raises TooLarge when segments that were admitted side by side add up to more than may be here.
+        """
+        segments = {**self.segments, segment.index: segment}
+        grown = replace(self, segments=segments, touched_at=now, expires_at=expires_at)
+        most = min(bound for bound in (self.size, self.limit_bytes, grown.held_bytes) if bound is not None)
+        if grown.held_bytes > most:
+            raise TooLarge(f"This upload may have {most} bytes; {grown.held_bytes} were sent.", limit=most)
+        return grown
 
     def sized(self, size: int) -> "Upload":
         """Give this upload with its size fixed. Raises Conflict for a second, other size; TooLarge past the limit."""

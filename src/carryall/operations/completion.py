@@ -52,7 +52,7 @@ class Completion:
 
     def remember(self, upload: Upload, digests: Mapping[str, str]) -> None:
         """Keep the digests of a segment that came in one piece, so that completing needn't read it again."""
-        if len(upload.segments) == 1:
+        if len(upload.segments) == 1 and not upload.elsewhere_bytes:
             self._digests[upload.id] = (next(iter(upload.segments.values())), digests)
         else:
             self.forget(upload.id)
@@ -60,6 +60,14 @@ class Completion:
     def forget(self, upload_id: str) -> None:
         """Drop what is kept of an upload."""
         self._digests.pop(upload_id, None)
+
+    async def discard(self, upload: Upload) -> None:
+        """Drop what a completion that came to nothing left of an upload that is closed now."""
+        self.forget(upload.id)
+        with suppress(CarryallError):  # the sweep takes what can't be removed now
+            await self._staging.discard_all(upload.id)
+            if upload.store in self._stores:
+                await self._stores[upload.store].erase(upload.id)
 
     async def complete(
         self, principal: Principal, upload_ids: Sequence[str], *, segment_count: int | None = None
@@ -111,6 +119,7 @@ class Completion:
         return file
 
     async def _prepare(self, upload: Upload, segment_count: int | None) -> _Whole:
+        upload.require_open()
         upload.check_whole(segment_count)
         if not upload.segments:
             upload = await self._made_empty(upload)

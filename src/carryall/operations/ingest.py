@@ -3,6 +3,7 @@
 Order (creating: bytes first, row after): sync the bytes, then write the row, then tell the client.
 """
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -94,9 +95,13 @@ class Door:
             tx.uploads.add(upload)
 
         try:
-            await self._catalog.write(work)
+            await shielded(self._catalog.write(work))
         except Refused as refused:
             self._refused(upload, refused)
+            raise
+        except asyncio.CancelledError:  # nobody will know its id
+            with suppress(Missing):
+                await shielded(self.abort(principal, upload.id))
             raise
         log.info("upload.started", id=upload.id, owner=upload.owner, door=declared.door, size=declared.size)
         return upload
@@ -113,7 +118,7 @@ class Door:
         expect: Mapping[str, str] | None = None,
         at_most: int | None = None,
     ) -> Upload:
-        """Take bytes into a segment; give the upload with what is durable now.
+        """Take bytes into a segment; give the upload, of its segments this one, with what is durable now.
 
         An older request for the same segment is asked to leave first. After a broken body an APPEND to a resumable
         upload keeps what arrived; everything else keeps nothing of this request. With `expect` (digests of this body
@@ -125,7 +130,7 @@ class Door:
         """
         principal.require(Scope.WRITE)
         async with self._leases.hold(upload_id, segment) as lease:
-            upload = await self.look(principal, upload_id)
+            upload = await self._look_at(principal, upload_id, segment)
             room = upload.admit(segment, offset, mode)
             if room is not None and body.declared_size is not None and body.declared_size > room:
                 raise TooLarge(
@@ -169,12 +174,15 @@ class Door:
         if failure is not None and not write.may_checkpoint:
             await self._drop(write, reserved)
             raise failure
-        length = await landing.sync()
-        upload = await self._count(write, length, reserved)
-        if write.target.length == 0:
-            self._completion.remember(upload, digests)
+        try:
+            upload = await self._count(write, await landing.sync(), reserved)
+        except CarryallError:
+            await self._drop(write, reserved)
+            raise
         if failure is not None:
             raise failure
+        if write.target.length == 0:
+            self._completion.remember(upload, digests)
         return upload
 
     async def _count(self, write: Write, length: int, reserved: int) -> Upload:
@@ -183,7 +191,7 @@ class Door:
         before = write.upload.length_of(segment.index)
 
         def work(tx: Tx) -> Upload:
-            upload = tx.uploads.get(write.upload.id)
+            upload = tx.uploads.at(write.upload.id, segment.index)
             if upload is None:
                 raise Missing("No such upload.", code="upload_not_found")
             upload.require_open()
@@ -199,11 +207,22 @@ class Door:
 
         upload = await self._catalog.write(work)
         if write.replaced is not None and write.replaced.extent != segment.extent:
-            await self._staging.discard(upload.id, [write.replaced])
+            with suppress(CarryallError):  # completing or aborting takes what can't be removed now
+                await self._staging.discard(upload.id, [write.replaced])
         return upload
 
     async def _drop(self, write: Write, reserved: int) -> None:
-        await self._catalog.write(lambda tx: quota.give_back(tx, write.upload.owner, write.upload.id, reserved))
+        """Give back what was reserved, but for what checkpoints have counted already."""
+        index = write.target.index
+
+        def work(tx: Tx) -> None:
+            upload = tx.uploads.at(write.upload.id, index)
+            if upload is not None and upload.state is State.OPEN:
+                kept = upload.length_of(index) - write.upload.length_of(index)
+                quota.give_back(tx, upload.owner, upload.id, reserved - kept)
+
+        if write.upload.size is None:
+            await self._catalog.write(work)
         if write.mode is Mode.REPLACE:
             with suppress(CarryallError):
                 await self._staging.discard(write.upload.id, [write.target])
@@ -213,7 +232,7 @@ class Door:
         segment = replace(write.target, length=length)
 
         def work(tx: Tx) -> None:
-            upload = tx.uploads.get(write.upload.id)
+            upload = tx.uploads.at(write.upload.id, segment.index)
             if upload is not None:
                 now = self._clock.now()
                 tx.uploads.put_segment(upload.id, segment)
@@ -234,7 +253,7 @@ class Door:
         """
         async with self._leases.hold(scratch_id), self._leases.hold(upload_id, segment):
             scratch = await self.look(principal, scratch_id)
-            upload = await self.look(principal, upload_id)
+            upload = await self._look_at(principal, upload_id, segment)
             room = upload.admit(segment, 0, Mode.REPLACE)
             length = scratch.held_bytes
             if room is not None and length > room:
@@ -245,23 +264,25 @@ class Door:
             adopted = await shielded(self._catalog.write(lambda tx: self._adopt(tx, scratch_id, upload_id, target)))
             self._completion.forget(scratch_id)
             if segment in upload.segments:
-                await self._staging.discard(upload_id, [upload.segments[segment]])
+                with suppress(CarryallError):  # completing or aborting takes what can't be removed now
+                    await self._staging.discard(upload_id, [upload.segments[segment]])
             return adopted
 
     def _adopt(self, tx: Tx, scratch_id: str, upload_id: str, target: Segment) -> Upload:
         """Hand the bytes and their reservation over; what the replaced chunk held goes back to the owner's room."""
-        scratch, upload = tx.uploads.get(scratch_id), tx.uploads.get(upload_id)
+        scratch, upload = tx.uploads.get(scratch_id), tx.uploads.at(upload_id, target.index)
         if scratch is None or upload is None:
             raise Missing("No such upload.", code="upload_not_found")
         scratch.require_open()
         upload.require_open()
         now = self._clock.now()
-        replaced = upload.length_of(target.index)
-        tx.usages.release(upload.owner, replaced)
+        added = target.length - upload.length_of(target.index) if upload.size is None else 0
+        tx.usages.release(scratch.owner, scratch.reserved_bytes)
+        tx.usages.release(upload.owner, -added)
         tx.usages.upload_closed(scratch.owner)
         tx.uploads.save(replace(scratch.closed(State.ABORTED), touched_at=now))
         upload = upload.grown(target, now=now, expires_at=now + self._rules.expiry)
-        upload = replace(upload, reserved_bytes=upload.reserved_bytes + scratch.reserved_bytes - replaced)
+        upload = replace(upload, reserved_bytes=upload.reserved_bytes + added)
         tx.uploads.put_segment(upload.id, target)
         tx.uploads.save(upload)
         return upload
@@ -272,10 +293,12 @@ class Door:
         Raises Incomplete, Conflict, DigestMismatch, TypeRefused or PreconditionFailed; the upload stays open, and
         loses nothing.
         """
+        principal.require(Scope.WRITE)
         return (await self._completion.complete(principal, [upload_id], segment_count=segment_count))[0]
 
     async def complete_all(self, principal: Principal, upload_ids: list[str]) -> list[File]:
         """Make files of several uploads in one transaction: all or none."""
+        principal.require(Scope.WRITE)
         return await self._completion.complete(principal, upload_ids)
 
     async def accept(
@@ -298,10 +321,11 @@ class Door:
 
     async def look(self, principal: Principal, upload_id: str) -> Upload:
         """Give an upload. Raises Missing for one that isn't there or is somebody else's."""
-        upload = await self._catalog.read(lambda tx: tx.uploads.get(upload_id))
-        if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
-            raise Missing("No such upload.", code="upload_not_found")
-        return upload
+        return _seen(principal, await self._catalog.read(lambda tx: tx.uploads.get(upload_id)))
+
+    async def _look_at(self, principal: Principal, upload_id: str, segment: int) -> Upload:
+        """Give an upload with one of its segments: a session may have thousands, and each chunk comes by here."""
+        return _seen(principal, await self._catalog.read(lambda tx: tx.uploads.at(upload_id, segment)))
 
     async def abort(
         self,
@@ -312,6 +336,7 @@ class Door:
         state: State = State.ABORTED,
     ) -> None:
         """Give an upload up and give its room back. One that is closed already is left as it is."""
+        principal.require(Scope.WRITE)
         async with self._leases.hold(upload_id):
             upload = await self.look(principal, upload_id)
 
@@ -326,9 +351,7 @@ class Door:
 
             if await self._catalog.write(work):
                 self._refused(upload, reason)
-                self._completion.forget(upload_id)
-                with suppress(CarryallError):  # the sweep takes what can't be removed now
-                    await self._staging.discard_all(upload_id)
+                await self._completion.discard(upload)
 
     def _refused(self, upload: Upload, reason: BaseException | None) -> None:
         """Count and log an upload that didn't become a file."""
@@ -338,3 +361,9 @@ class Door:
             self._telemetry.quota_refused(upload.owner.partition(":")[0])  # a principal's id begins with its kind
         self._telemetry.upload_ended(upload.declared.door, outcome, 0)
         log.info("upload.failed", id=upload.id, owner=upload.owner, door=upload.declared.door, reason=code)
+
+
+def _seen(principal: Principal, upload: Upload | None) -> Upload:
+    if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
+        raise Missing("No such upload.", code="upload_not_found")
+    return upload

@@ -1,7 +1,5 @@
 """The owner's room: reserved at open, grown before bytes are written, settled at complete."""
 
-from dataclasses import replace
-
 from carryall.model.errors import QuotaExceeded, RateLimited, TooLarge
 from carryall.model.principal import Plan, Principal
 from carryall.ports.catalog import Tx
@@ -55,9 +53,8 @@ def grow(tx: Tx, principal: Principal, upload_id: str, *, need: int, wish: int) 
 
 def adjust(tx: Tx, upload_id: str, change: int) -> None:
     """Write on the upload's row that it holds so much more (or less) of its owner's reservation."""
-    upload = tx.uploads.get(upload_id)
-    if upload is not None and change:
-        tx.uploads.save(replace(upload, reserved_bytes=upload.reserved_bytes + change))
+    if change:
+        tx.uploads.add_reserved(upload_id, change)
 
 
 def give_back(tx: Tx, owner: str, upload_id: str, size: int) -> None:

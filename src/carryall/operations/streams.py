@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TypeVar
@@ -62,6 +63,8 @@ async def land(body: Body, landing: Landing, lease: Lease, course: Course) -> No
         raise Interrupted(
             "A newer request continues this upload; this one was asked to leave.", retry_after_s=1
         ) from error
+    finally:
+        lease.on_ask(lambda: None)  # it is leaving; a timeout that is over can't be moved
 
 
 async def _move(body: Body, landing: Landing, course: Course, loop: asyncio.AbstractEventLoop) -> None:
@@ -91,5 +94,9 @@ async def shielded(work: Awaitable[T]) -> T:
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:
-        await asyncio.wait([task])
+        while not task.done():
+            with suppress(asyncio.CancelledError):  # asked once more; it changes nothing
+                await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # retrieved; the cancellation is what the caller hears of
         raise

@@ -1,12 +1,13 @@
 """One write to a segment: where it goes, what it replaces, and the room that it takes on its way."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carryall.model.errors import DigestMismatch
 from carryall.model.principal import Principal
 from carryall.model.upload import Mode, Segment, Upload
 from carryall.operations import quota
+from carryall.operations.streams import shielded
 from carryall.ports.catalog import Catalog
 
 
@@ -23,11 +24,13 @@ class Write:
 
     @property
     def replaced(self) -> Segment | None:
+        """Give the segment whose place this write takes; None where it adds to one, or is the first."""
         old = self.upload.segments.get(self.target.index)
         return old if self.mode is Mode.REPLACE else None
 
     @property
     def may_checkpoint(self) -> bool:
+        """Tell whether what arrived counts before the end: never unverified bytes, never half a replacement."""
         return self.upload.is_resumable and self.mode is Mode.APPEND and not self.expect
 
 
@@ -48,13 +51,16 @@ class Grow:
 
     async def __call__(self, total: int) -> int:
         """Reserve at least up to `total` bytes of this write; give up to where it reaches now."""
-        need = total - self._reserved.size
-        wish = quota.STEP_BYTES if self._bound is None else self._bound - self._reserved.size
-        write = self._write
-        self._reserved.size += await self._catalog.write(
-            lambda tx: quota.grow(tx, write.principal, write.upload.id, need=need, wish=max(need, wish))
-        )
+        await shielded(self._reserve(total - self._reserved.size))  # what a commit took is known, also to who leaves
         return self._reserved.size
+
+    async def _reserve(self, need: int) -> None:
+        wish = quota.STEP_BYTES if self._bound is None else self._bound - self._reserved.size
+        upload = self._write.upload
+        payer = replace(self._write.principal, id=upload.owner)  # the owner's room, also when an administrator sends
+        self._reserved.size += await self._catalog.write(
+            lambda tx: quota.grow(tx, payer, upload.id, need=need, wish=max(need, wish))
+        )
 
 
 def next_extent(upload: Upload, index: int) -> int:

@@ -20,6 +20,14 @@ class Uploads(Protocol):
         """Give an upload with its segments."""
         ...
 
+    def at(self, upload_id: str, index: int) -> Upload | None:
+        """Give an upload with one of its segments; the others' bytes are only summed up, however many there are."""
+        ...
+
+    def add_reserved(self, upload_id: str, change: int) -> None:
+        """Write that an upload holds so much more (or less) of its owner's reservation."""
+        ...
+
     def save(self, upload: Upload) -> None:
         """Write everything about an upload that can change, but not its segments."""
         ...

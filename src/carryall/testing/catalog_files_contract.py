@@ -159,6 +159,36 @@ class UploadRules:
         assert other is not None
         assert {} == other.segments
 
+    async def test_one_segment_is_looked_at(self, catalog: Catalog) -> None:
+        """An upload can be had with one segment, there or not yet; the bytes of the others are summed up."""
+
+        def work(tx: Tx) -> None:
+            for upload_id in ("up", "up2"):
+                tx.uploads.add(an_upload(id=upload_id))
+                tx.uploads.put_segment(upload_id, Segment(7, 1000))
+            for segment in (Segment(0, 1), Segment(1, 9, 2), Segment(2, 90)):
+                tx.uploads.put_segment("up", segment)
+
+        await catalog.write(work)
+
+        second = await catalog.read(lambda tx: tx.uploads.at("up", 1))
+        assert replace(an_upload(), segments={1: Segment(1, 9, 2)}, elsewhere_bytes=1091) == second
+        assert second is not None
+        assert 1100 == second.held_bytes
+        new = await catalog.read(lambda tx: tx.uploads.at("up", 3))
+        assert replace(an_upload(), segments={}, elsewhere_bytes=1100) == new
+        assert await catalog.read(lambda tx: tx.uploads.at("nothing", 0)) is None
+
+    async def test_reservations_add_up(self, catalog: Catalog) -> None:
+        """What an upload holds of its owner's room is counted up and down, and nothing else changes."""
+        await add_all(catalog, lambda tx: tx.uploads.add, an_upload(), an_upload(id="up2"))
+        await catalog.write(lambda tx: tx.uploads.add_reserved("up", 500))
+        await catalog.write(lambda tx: tx.uploads.add_reserved("up", -20))
+
+        expected = replace(an_upload(), reserved_bytes=an_upload().reserved_bytes + 480)
+        assert expected == await catalog.read(lambda tx: tx.uploads.get("up"))
+        assert an_upload(id="up2") == await catalog.read(lambda tx: tx.uploads.get("up2"))
+
     async def test_what_is_to_be_given_up_is_found(self, catalog: Catalog) -> None:
         """Open uploads past their time, oldest first; open one-shot uploads; an owner's open ones, newest first."""
         uploads = [

@@ -2,7 +2,6 @@
 
 from urllib.parse import unquote_to_bytes
 
-from fastapi import APIRouter
 from starlette.responses import JSONResponse, Response
 
 from carryall.http import openapi
@@ -25,11 +24,6 @@ from carryall.operations.authenticate import Realm
 _TAG = "v1 files"
 _PREFIX = "/v1/by-name/"
 _MAX_CHARACTERS = 1024
-
-
-def router(_context: Context) -> APIRouter:
-    """Give this room's JSON routes: none, every route here carries bytes or answers without any."""
-    return APIRouter()
 
 
 def byte_routes(_context: Context) -> list[ByteRoute]:
@@ -144,7 +138,7 @@ _PUT_DOCS = openapi.operation(
     parameters=[_PATH, EXTERNAL_QUERY],
     body=openapi.raw_body(),
     answer={200: FILE, 201: FILE, 202: COMPLETING},
-    refusals=(400, 401, 403, 408, 409, 412, 413, 415, 429, 502, 503, 507),
+    refusals=(400, 401, 403, 408, 409, 412, 413, 415, 422, 429, 502, 503, 507),
 )
 _DELETE_DOCS = openapi.operation(
     "Delete a file by its name",

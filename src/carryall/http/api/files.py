@@ -55,7 +55,7 @@ def router(context: Context) -> APIRouter:
     """Give the JSON routes of files."""
     routes = native(context, _TAG)
 
-    @routes.get("/files", summary="List files", **documented(400, 422))
+    @routes.get("/files", summary="List files", **documented(422))
     async def listed(request: Request, caller: Caller, listing: Annotated[Listing, Query()]) -> Files:
         if listing.main_service_file_id is not None:
             check_file_claim(caller, listing.main_service_file_id)
@@ -71,7 +71,7 @@ def router(context: Context) -> APIRouter:
     async def described(request: Request, caller: Caller, file_id: FileId) -> FileShape:
         return file_shape(Call(request, context), await context.serve.by_id(caller, file_id))
 
-    @routes.patch("/files/{file_id}", summary="Rename a file or set its expiry", **documented(400, 404, 415, 422))
+    @routes.patch("/files/{file_id}", summary="Rename a file or set its expiry", **documented(404, 422))
     async def change(request: Request, caller: Caller, file_id: FileId, changes: FileChanges) -> FileShape:
         caller.require(Scope.WRITE)
         file = await context.serve.by_id(caller, file_id)

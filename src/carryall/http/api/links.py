@@ -48,7 +48,7 @@ def router(context: Context) -> APIRouter:
     """Give the JSON routes of links."""
     routes = native(context, "v1 links")
 
-    @routes.post("/files/{file_id}/links", status_code=201, summary="Make a link", **documented(400, 404, 422))
+    @routes.post("/files/{file_id}/links", status_code=201, summary="Make a link", **documented(404, 422))
     async def share(request: Request, caller: Caller, file_id: FileId, wish: LinkRequest) -> LinkShape:
         end = wish.end(context.clock.now())
         asked = LinkWish(expires_at=end, max_downloads=wish.max_downloads, password=wish.password)

@@ -53,7 +53,7 @@ def next_cursor(secrets: Secrets, query: FileQuery, page: Sequence[File]) -> str
     if len(page) < query.limit:
         return None
     where = [query.sort, *(query.following(page[-2]).after or ())]
-    payload = base64.urlsafe_b64encode(json.dumps(where).encode()).decode().rstrip("=")
+    payload = base64.urlsafe_b64encode(json.dumps(where, ensure_ascii=False).encode()).decode().rstrip("=")
     return f"{payload}.{secrets.sign(_PURPOSE, payload, None)}"
 
 

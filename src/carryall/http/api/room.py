@@ -17,8 +17,10 @@ from carryall.operations.authenticate import Realm
 
 DOOR = "v1"
 EXTERNAL_ID = "[1-9][0-9]{0,17}|0"
-EXTERNAL_QUERY = openapi.query("main_service_file_id", "The id that another service gave the file.")
-_ALWAYS = (401, 403, 429)
+EXTERNAL_QUERY = openapi.query(
+    "main_service_file_id", "The id that another service gave the file.", type="string", pattern=f"^(?:{EXTERNAL_ID})$"
+)
+_ALWAYS = (400, 401, 403, 408, 413, 415, 429, 503)  # a body is read on every route, and may be wrong on every one
 _EXTERNAL = re.compile(EXTERNAL_ID)
 
 

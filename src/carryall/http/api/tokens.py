@@ -47,28 +47,15 @@ def router(context: Context) -> APIRouter:
     """Give the routes of tokens."""
     routes = native(context, "v1 users")
 
-    async def listed(caller: Principal, user: str | None) -> Tokens:
-        found = await context.accounts.tokens(caller, user)
-        return Tokens(tokens=[TokenShape(**token_fields(token)) for token in found])
-
-    async def made(caller: Principal, user: str | None, wish: TokenRequest) -> NewTokenShape:
-        if wish.file_id is not None:
-            await context.serve.by_id(caller, wish.file_id)
-        scopes = frozenset(wish.scopes) if wish.scopes is not None else caller.scopes & ALL_SCOPES
-        end = wish.end(context.clock.now())
-        asked = TokenWish(label=wish.label, scopes=scopes, file_id=wish.file_id, expires_at=end)
-        new = await context.accounts.add_token(caller, user, asked)
-        return NewTokenShape(**token_fields(new.token), token=new.secret)
-
     @routes.get("/tokens", summary="List tokens", **documented(404, 422))
     async def tokens(
         caller: Caller, user: Annotated[str | None, Query(max_length=128, description="For the administrator.")] = None
     ) -> Tokens:
-        return await listed(caller, _whose(caller, user))
+        return await _listed(context, caller, _whose(caller, user))
 
-    @routes.post("/tokens", status_code=201, summary="Make a token", **documented(400, 404, 422))
+    @routes.post("/tokens", status_code=201, summary="Make a token", **documented(404, 422))
     async def make(caller: Caller, wish: AnyTokenRequest) -> NewTokenShape:
-        return await made(caller, _whose(caller, wish.user), wish)
+        return await _made(context, caller, _whose(caller, wish.user), wish)
 
     @routes.delete("/tokens/{token_id}", status_code=204, summary="Revoke a token", **documented(404, 422))
     async def revoke(caller: Caller, token_id: Annotated[str, Path(max_length=100)]) -> None:
@@ -76,15 +63,28 @@ def router(context: Context) -> APIRouter:
 
     @routes.get("/users/{name}/tokens", summary="List a user's tokens", **documented(404, 422))
     async def tokens_of(caller: Caller, name: UserName) -> Tokens:
-        return await listed(caller, name)
+        return await _listed(context, caller, name)
 
-    @routes.post(
-        "/users/{name}/tokens", status_code=201, summary="Make a token for a user", **documented(400, 404, 422)
-    )
+    @routes.post("/users/{name}/tokens", status_code=201, summary="Make a token for a user", **documented(404, 422))
     async def make_for(caller: Caller, name: UserName, wish: TokenRequest) -> NewTokenShape:
-        return await made(caller, name, wish)
+        return await _made(context, caller, name, wish)
 
     return routes
+
+
+async def _listed(context: Context, caller: Principal, user: str | None) -> Tokens:
+    found = await context.accounts.tokens(caller, user)
+    return Tokens(tokens=[TokenShape(**token_fields(token)) for token in found])
+
+
+async def _made(context: Context, caller: Principal, user: str | None, wish: TokenRequest) -> NewTokenShape:
+    if wish.file_id is not None:
+        await context.serve.by_id(caller, wish.file_id)
+    scopes = frozenset(wish.scopes) if wish.scopes is not None else caller.scopes & ALL_SCOPES
+    end = wish.end(context.clock.now())
+    asked = TokenWish(label=wish.label, scopes=scopes, file_id=wish.file_id, expires_at=end)
+    new = await context.accounts.add_token(caller, user, asked)
+    return NewTokenShape(**token_fields(new.token), token=new.secret)
 
 
 def _whose(caller: Principal, user: str | None) -> str | None:

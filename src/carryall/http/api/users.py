@@ -70,7 +70,7 @@ def _looking(routes: APIRouter, context: Context) -> None:
 
 
 def _changing(routes: APIRouter, context: Context) -> None:
-    @routes.post("/users", status_code=201, summary="Make a user", **documented(400, 404, 409, 422))
+    @routes.post("/users", status_code=201, summary="Make a user", **documented(404, 409, 422))
     async def make(request: Request, response: Response, caller: Caller, new: NewUser) -> UserShape:
         caller.require_admin()
         user = await context.accounts.add_user(new.name, plan=new.plan)
