@@ -363,4 +363,5 @@ def _http_rules(settings: Settings) -> HttpRules:
         is_metrics_public=settings.metrics_public,
         version=version("carryall"),
         complete_wait_s=settings.complete_wait_s,
+        web_dir=settings.web_dir,
     )

@@ -233,8 +233,12 @@ class Target:
     def kept(self) -> dict[str, int]:
         """Give every file below the folders that hold bytes, with its size."""
         rooms = (self.data_dir / "staging", self.data_dir / "files")
-        found = [path for room in rooms for path in room.rglob("*") if path.is_symlink() or path.is_file()]
-        return {path.relative_to(self.data_dir).as_posix(): path.lstat().st_size for path in found}
+        found = {}
+        for path in (path for room in rooms for path in room.rglob("*")):
+            with contextlib.suppress(FileNotFoundError):  # gone since it was listed
+                if path.is_symlink() or path.is_file():
+                    found[path.relative_to(self.data_dir).as_posix()] = path.lstat().st_size
+        return found
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         if self.process.poll() is None:

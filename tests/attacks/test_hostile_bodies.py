@@ -158,7 +158,7 @@ def test_forms_that_drip(target: Any, doors: Any, path: str, field: str, kind: s
 # --- codings (19) ---------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "compress", "identity", "gzip, gzip", "x-nobody", "\x00"])
+@pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "compress", "identity", "gzip, gzip", "x-nobody"])
 def test_coded_bodies_are_never_inflated(target: Any, doors: Any, coding: str) -> None:
     """19: a body with Content-Encoding is stored as it was sent, or refused with 415; never unpacked."""
     sent = gzip.compress(bytes(50 * MIB)) if "gzip" in coding else zlib.compress(bytes(50 * MIB))
@@ -281,7 +281,7 @@ def test_hostile_json(target: Any, doors: Any, kind: str) -> None:
 FINE = {"prototype", "null", "an escaped NUL", "a late date", "an early date", "many keys", "duplicate keys", "a date"}
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "application/json; charset=utf-16", "text/html", "multipart/form-data"])
+@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "text/html", "multipart/form-data"])
 def test_json_under_another_type(target: Any, doors: Any, media_type: str) -> None:
     """23, 28: JSON that a page could send without asking first (a simple request) changes nothing."""
     name = f"user-{secrets.token_hex(4)}"

@@ -156,12 +156,13 @@ async def house_on(
     *,
     clock: ManualClock | None = None,
     checkpoints: Checkpoints | None = None,
+    is_durable: bool = False,
     wrap: Wrap = lambda plug: plug,
 ) -> AsyncIterator[House]:
     """Furnish a house on a folder; on the same folder again, it is the next process. `wrap` goes around each plug."""
-    catalog = SqliteCatalog(folder / "catalog.db", is_durable=False)
-    staging = DiskStaging(folder / "staging", is_durable=False)
-    store = LocalStore("local", folder / "files", is_durable=False)
+    catalog = SqliteCatalog(folder / "catalog.db", is_durable=is_durable)
+    staging = DiskStaging(folder / "staging", is_durable=is_durable)
+    store = LocalStore("local", folder / "files", is_durable=is_durable)
     staging.prepare()
     store.prepare()
     catalog.start()
@@ -244,10 +245,10 @@ def folder(tmp_path: Path, migrated: Path) -> Path:
 
 
 @pytest.fixture
-async def house(folder: Path) -> AsyncIterator[House]:
-    """Give a house that makes every 4 KiB durable; at the end nothing in it may be wrong."""
+async def house(request: pytest.FixtureRequest, folder: Path) -> AsyncIterator[House]:
+    """Give a house with a checkpoint every 4 KiB; at the end nothing in it may be wrong. Parameter: is it durable?"""
     every = Checkpoints(every_bytes=4096, every=timedelta(hours=1), least_bytes=1)
-    async with house_on(folder, checkpoints=every) as made:
+    async with house_on(folder, checkpoints=every, is_durable=getattr(request, "param", False)) as made:
         yield made
         await made.is_sound()
 

@@ -1,7 +1,10 @@
 """Uploads become files: whole, once, all or none, and in the place of what had their name."""
 
 import asyncio
-from collections.abc import AsyncIterator
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from tests.operations.conftest import House, declared, house_on, sha256, user
@@ -18,6 +21,7 @@ from carryall.model.errors import (
     PreconditionFailed,
     QuotaExceeded,
     TooLarge,
+    Unavailable,
     UploadClosed,
 )
 from carryall.model.principal import Principal, Scope
@@ -101,7 +105,7 @@ async def test_six_at_once_give_one_file(house: House, alice: Principal) -> None
         await house.files.delete(alice, file.id)
 
 
-async def test_a_repeat_after_a_restart(folder: AsyncIterator[House], alice: Principal) -> None:
+async def test_a_repeat_after_a_restart(folder: Path, alice: Principal) -> None:
     """The next process gives the same file to who asks again, and completes what the one before didn't."""
     async with house_on(folder) as house:
         done, open_one = await chunked(house, alice, b"a", b"b"), await chunked(house, alice, b"c", b"d")
@@ -394,21 +398,27 @@ async def test_adopting_beside_other_chunks_keeps_the_limit(house: House) -> Non
     assert 8 == (await house.usage()).reserved_bytes
 
 
+def fails(number: int) -> Callable[..., int]:
+    """Give a function of `os` that fails so."""
+
+    def fail(*_: object) -> int:
+        raise OSError(number, os.strerror(number))
+
+    return fail
+
+
 async def test_a_full_disk_is_told_and_heals(house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch) -> None:
     """ENOSPC while bytes come: NoRoom, nothing kept of the request, all room back; the offset holds (fault 5)."""
     upload_id = (await house.door.open(alice, declared(), is_resumable=True)).id
     await house.door.receive(alice, upload_id, ScriptedBody(b"one "))
 
-    def full(*_: object) -> int:
-        raise OSError(28, "No space left on device")
-
-    for announced in (declared(), declared(5_000_000)):
-        with monkeypatch.context() as patched, pytest.raises(NoRoom):
-            patched.setattr("os.pwrite", full)
-            await house.door.accept(alice, announced, ScriptedBody(*[b"x" * 1_000_000] * 5))
-    with monkeypatch.context() as patched, pytest.raises(NoRoom):
-        patched.setattr("os.pwrite", full)
-        await house.door.receive(alice, upload_id, ScriptedBody(b"x" * 3000), offset=4)
+    with monkeypatch.context() as patched:
+        patched.setattr("os.pwrite", fails(errno.ENOSPC))
+        for announced in (declared(), declared(5_000_000)):
+            with pytest.raises(NoRoom):
+                await house.door.accept(alice, announced, ScriptedBody(*[b"x" * 1_000_000] * 5))
+        with pytest.raises(NoRoom):
+            await house.door.receive(alice, upload_id, ScriptedBody(b"x" * 3000), offset=4)
 
     assert (4, 1) == ((await house.usage()).reserved_bytes, (await house.usage()).open_uploads)
     with pytest.raises(OffsetMismatch):
@@ -417,27 +427,27 @@ async def test_a_full_disk_is_told_and_heals(house: House, alice: Principal, mon
     assert b"one two" == await house.content(await house.door.complete(alice, upload_id))
 
 
+@pytest.mark.parametrize("house", [True], indirect=True, ids=["durable"])
 async def test_a_failed_sync_is_never_acknowledged(
     house: House, alice: Principal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Fault 6: bytes whose fsync failed don't count, whatever came before them."""
-    durable = type(house.world.staging)(house.folder / "staging")
-    monkeypatch.setattr(house.door, "_staging", durable)
+    """Fault 6: bytes whose fsync failed don't count; those of the checkpoint before do, and their room."""
     upload_id = (await house.door.open(alice, declared(), is_resumable=True)).id
-    calls = 0
+    gate = asyncio.Event()
+    body = ScriptedBody(b"x" * 4096, gate, b"y" * 100)
+    receiving = asyncio.ensure_future(house.door.receive(alice, upload_id, body))
+    await body.waits.wait()
 
-    def second_fails(fd: int) -> None:
-        nonlocal calls
-        calls += 1
-        if calls >= 2:
-            raise OSError(5, "Input/output error")
-
-    with monkeypatch.context() as patched, pytest.raises(CarryallError):
-        patched.setattr("os.fdatasync", second_fails)
-        await house.door.receive(alice, upload_id, ScriptedBody(b"x" * 4096, b"y" * 100))
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fdatasync", fails(errno.EIO))
+        gate.set()
+        with pytest.raises(Unavailable):
+            await receiving
+        with pytest.raises(Unavailable):
+            await house.door.accept(alice, declared(), ScriptedBody(b"x"))
 
     assert 4096 == (await house.upload(upload_id)).held_bytes == (await house.usage()).reserved_bytes
-    durable.close()
+    assert b"x" * 4096 == await house.content(await house.door.complete(alice, upload_id))
 
 
 async def test_a_quota_that_shrank_meanwhile_takes_no_more(house: House) -> None:

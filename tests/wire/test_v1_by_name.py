@@ -247,7 +247,7 @@ def test_a_broken_replacement_leaves_the_old_file(user: httpx2.Client) -> None:
 
 
 def test_a_name_whose_time_is_up_is_free(user: httpx2.Client) -> None:
-    """A file that has expired counts as gone before its row is: the name is taken anew, and nothing stays of the old."""
+    """A file that has expired counts as gone before its row is: its name is free, and nothing of it stays."""
     file = user.put(BASE + "a", content=b"old").json()
     soon = datetime.now(UTC) + timedelta(seconds=1)
     assert user.patch(f"/v1/files/{file['id']}", json={"expires_at": soon.isoformat()}).status_code == 200

@@ -288,14 +288,14 @@ class Safety(Topic):
         "A body from which nothing comes for this long is given up.", default=60, unit="seconds", least=1, most=3600
     )
     body_min_bytes_per_s: int = setting(
-        "A body that is slower than this for body_idle_s is given up; 0 takes any.",
+        "A body that is slower than this over 60 s is given up; 0 takes any.",
         default=1024,
         unit="bytes per second",
         least=0,
     )
     max_json_kb: float = setting("The largest JSON body.", default=1024, unit="KiB", least=1, most=65536)
     form_max_fields: int = setting("The most fields of a form that are not files.", default=100, least=1, most=10_000)
-    form_max_files: int = setting("The most files in a form.", default=1000, least=1, most=10_000)
+    form_max_files: int = setting("The most files in a form.", default=800, least=1, most=10_000)
     drain_mb: float = setting(
         "How much of a refused body is read and thrown away, so that the client sees the answer.",
         default=4,

@@ -14,7 +14,7 @@ from starlette.routing import Match, compile_path
 from starlette.types import ASGIApp
 
 from carryall.http import openapi, problems
-from carryall.http.api.pages import add_documents
+from carryall.http.api.pages import OwnFiles, add_documents
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute, Dispatcher
 from carryall.http.observe import Observe
@@ -76,6 +76,8 @@ def _fastapi(context: Context, routes: Sequence[ByteRoute], lifespan: Lifespan) 
         api.include_router(router)
     if context.rules.are_docs_on:
         add_documents(api)
+    if context.rules.web_dir is not None:
+        api.mount("/static", OwnFiles(directory=context.rules.web_dir, html=True))
     for kind, answer in (
         (CarryallError, problems.on_error),
         (HTTPException, _with_allow(api, routes)),

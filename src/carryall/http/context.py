@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
 from typing import Protocol
 
 from carryall.http.body import Pace
@@ -53,6 +54,7 @@ class HttpRules:
         gallery_max_files: files in one request at most.
         anonymous_open_uploads: uploads under way for one client address.
         complete_wait_s: after this /v1 answers 202 and completes behind.
+        web_dir: the operator's own static files, served at /static.
     """
 
     base_url: str | None
@@ -76,6 +78,7 @@ class HttpRules:
     is_metrics_public: bool
     version: str
     complete_wait_s: float
+    web_dir: Path | None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """Files on their way out: conditions, ranges, safe types, honest names, counted once."""
 
+import asyncio
 import secrets as random_secrets
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
@@ -89,6 +90,12 @@ def _without_body(status: int, headers: dict[str, str]) -> Response:
     return Response(status_code=status, headers=kept)
 
 
+async def _until_gone(receive: Receive) -> None:
+    """Wait until the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
 class FileAnswer(Response):
     """Streams a file's ranges. Never compressed: Content-Length and ranges speak of the file's own bytes."""
 
@@ -122,6 +129,13 @@ class FileAnswer(Response):
             await self._start(send)
             await send({"type": "http.response.body", "body": b""})
             return
+        gone = asyncio.ensure_future(_until_gone(receive))
+        try:
+            await self._stream(send, gone)
+        finally:
+            gone.cancel()
+
+    async def _stream(self, send: Send, gone: "asyncio.Future[None]") -> None:
         pieces = self._pieces()
         async with aclosing(pieces):
             # The first piece comes before the head: a store that can't give the file is still an honest 503.
@@ -129,8 +143,11 @@ class FileAnswer(Response):
             await self._start(send)
             async for following in pieces:
                 await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if gone.done():
+                    return  # servers drop what is sent to nobody, so only this ends the reading
                 piece = following
-            await self._count()
+            if not gone.done():
+                await self._count()
             await send({"type": "http.response.body", "body": piece})
 
     async def _start(self, send: Send) -> None:

@@ -11,13 +11,14 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from carryall.http.context import Context
-from carryall.http.urls import client_of
+from carryall.http.context import Context, HttpRules
+from carryall.http.urls import client_of, scheme_of
 
 log = structlog.get_logger(__name__)
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,64}", re.ASCII)
 _DRAIN_S = 3.0
+_ANSWER_FIRST_S = 0.1
 _SAFE_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -40,7 +41,7 @@ class Observe:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        watch = Watch(scope, receive, send, drain_bytes=self._context.rules.drain_bytes)
+        watch = Watch(scope, receive, send, self._context.rules)
         began = time.perf_counter()
         structlog.contextvars.bind_contextvars(request_id=watch.request_id)
         try:
@@ -82,17 +83,17 @@ def _route_of(scope: Scope) -> str:
 class Watch:
     """One request's messages as they pass, both ways."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, *, drain_bytes: int) -> None:
+    def __init__(self, scope: Scope, receive: Receive, send: Send, rules: HttpRules) -> None:
         headers = MutableHeaders(scope=scope)
         given = headers.get("x-request-id", "")
         self.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
         self.status = 0
         self.received = 0
         self.sent = 0
-        self._is_https = scope.get("scheme") == "https"
+        self._is_https = scheme_of(scope, rules.trusted_proxies) == "https"
         self._receive = receive
         self._send = send
-        self._drain_bytes = drain_bytes
+        self._drain_bytes = rules.drain_bytes
         self._has_body = headers.get("content-length", "0") != "0" or "transfer-encoding" in headers
         self._waits_for_continue = headers.get("expect", "").strip().lower() == "100-continue"
         self._is_started = False
@@ -141,6 +142,8 @@ class Watch:
     async def _drain(self) -> None:
         """Read a bounded rest, so that a client in the middle of its body sees the answer and not a reset."""
         enough = self.received + self._drain_bytes
+        # Time for the answer to be read: a proxy that is still writing at full speed would see only the reset.
+        await asyncio.sleep(_ANSWER_FIRST_S)
         try:
             async with asyncio.timeout(_DRAIN_S):
                 while not self._is_over and self.received < enough:

@@ -61,10 +61,8 @@ def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str
     if base_url is not None:
         return base_url
     headers = Headers(scope=scope)
-    scheme, host = scope.get("scheme", "http"), headers.get("host", "")
-    peer = scope.get("client")
-    if peer and is_trusted(str(peer[0]), proxies):
-        scheme = _last(headers.get("x-forwarded-proto")) or scheme
+    scheme, host = scheme_of(scope, proxies), headers.get("host", "")
+    if _is_from_proxy(scope, proxies):
         host = _last(headers.get("x-forwarded-host")) or host
     if not host and scope.get("server"):
         name, port = scope["server"]
@@ -73,6 +71,19 @@ def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str
         raise Malformed("The Host header is not a host name with an optional port.", code="host_invalid")
     host = _EVERY_ADDRESS.sub(lambda found: "[::1]" if found[0] == "[::]" else "127.0.0.1", host)
     return f"{scheme}://{host}"
+
+
+def scheme_of(scope: Scope, proxies: Networks) -> str:
+    """Give "http" or "https": how the client came, as far as it can be known."""
+    scheme = str(scope.get("scheme", "http"))
+    if _is_from_proxy(scope, proxies):
+        return _last(Headers(scope=scope).get("x-forwarded-proto")) or scheme
+    return scheme
+
+
+def _is_from_proxy(scope: Scope, proxies: Networks) -> bool:
+    peer = scope.get("client")
+    return peer is not None and is_trusted(str(peer[0]), proxies)
 
 
 def path_of(*parts: str) -> str:

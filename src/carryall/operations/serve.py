@@ -169,14 +169,12 @@ class Serve:
         await self._catalog.write(work)
 
     def _is_new_download(self, link: str, client: str, now_s: float) -> bool:
-        last_s = self._counted.get((link, client))
-        if last_s is not None and now_s - last_s < SAME_DOWNLOAD.total_seconds():
-            return False
-        if len(self._counted) >= _REMEMBERED:
-            oldest = now_s - SAME_DOWNLOAD.total_seconds()
-            self._counted = {key: at for key, at in self._counted.items() if at > oldest}
-        self._counted[link, client] = now_s
-        return True
+        last_s = self._counted.pop((link, client), None)
+        is_same = last_s is not None and now_s - last_s < SAME_DOWNLOAD.total_seconds()
+        self._counted[link, client] = last_s if is_same and last_s is not None else now_s
+        if len(self._counted) > _REMEMBERED:
+            del self._counted[next(iter(self._counted))]  # the one that asked longest ago
+        return not is_same
 
     def served(self, size: int) -> None:
         """Measure bytes that left."""

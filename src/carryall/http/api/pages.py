@@ -8,11 +8,13 @@ from fastapi.openapi.docs import get_redoc_html, get_swagger_ui_html
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
 
 from carryall.http.context import Context
 
 _ASSETS = "/docs-assets"
 _PAGE_CSP = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+_OWN_CSP = "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'"
 # Swagger UI and ReDoc start by an inline script; nothing of a user's is on these pages.
 _DOCS_CSP = (
     "default-src 'none'; script-src 'self' 'unsafe-inline'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
@@ -64,6 +66,16 @@ def add_documents(api: FastAPI) -> None:
                 with_google_fonts=False,
             )
         )
+
+
+class OwnFiles(StaticFiles):
+    """The operator's own pages: they may use what lies beside them, and nothing from elsewhere."""
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """Give a file, with a policy of its own instead of the API's."""
+        response = await super().get_response(path, scope)
+        response.headers["Content-Security-Policy"] = _OWN_CSP
+        return response
 
 
 def _with_policy(page: HTMLResponse) -> HTMLResponse:

@@ -65,10 +65,12 @@ def router(context: Context) -> APIRouter:
     """Give relay's JSON routes. Both are public: clients and load balancers ask them."""
     routes = APIRouter(tags=["relay"])
 
+    @routes.head("/ping", include_in_schema=False)
     @routes.get("/ping", summary="Say that the server runs")
     async def ping() -> dict[str, str]:
         return {"message": "Server running"}
 
+    @routes.head("/status", include_in_schema=False)
     @routes.get("/status", summary="Say what the server is and which stores it has")
     async def status() -> dict[str, Any]:
         return {
