@@ -46,6 +46,7 @@ _BY_CODE: Mapping[str, int] = {
 }
 _HTTP_CODES: Mapping[int, str] = {404: "route_not_found", 405: "method_not_allowed", 400: "malformed"}
 _CHUNKS_PATH = "/upload/"
+_MOST_FIELDS = 20  # in one answer: who sends a thousand wrong ones learns enough from twenty
 
 
 def status_of(error: errors.CarryallError) -> int:
@@ -126,10 +127,10 @@ async def on_http_error(request: Request, error: Any) -> Response:
 
 
 async def on_invalid(request: Request, error: Any) -> Response:
-    """Answer fields that aren't what the route takes: `detail` is a sentence, `errors` the list."""
+    """Answer fields that aren't what the route takes: `detail` is a sentence, `errors` the first of them."""
     found = [
         {"field": ".".join(str(part) for part in one["loc"]), "message": str(one["msg"]), "type": str(one["type"])}
-        for one in error.errors()
+        for one in error.errors()[:_MOST_FIELDS]
     ]
     detail = "; ".join(f"{one['field']}: {one['message']}" for one in found[:5]) or "The request is not valid."
     body = {"detail": detail, "code": "fields_invalid", "errors": found}

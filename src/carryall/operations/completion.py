@@ -9,7 +9,7 @@ import structlog
 
 from carryall.model.errors import CarryallError, DigestMismatch, Missing, StoreError
 from carryall.model.file import Copy, CopyState, File
-from carryall.model.principal import Principal
+from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Segment, State, Upload
 from carryall.model.work import Event
 from carryall.operations.announce import Announce
@@ -191,6 +191,8 @@ class Completion:
         upload = tx.uploads.get(one.upload.id)
         if upload is None or upload.state is not State.OPEN:
             raise Missing("The upload was closed meanwhile.", code="upload_not_found")
+        if principal.kind is Kind.USER and tx.users.get(principal.name) is None:
+            raise Missing("The user of this upload was removed meanwhile.", code="user_not_found")
         self._make_way(tx, principal, upload)
         file = self._file(tx, principal, one)
         tx.files.add(file)

@@ -73,20 +73,7 @@ class Door:
         """
         principal.require(Scope.WRITE)
         declared = self._admission.declared(principal, declared)
-        now = self._clock.now()
-        upload = Upload(
-            id=self._ids.long(),
-            owner=principal.id,
-            declared=declared,
-            store=store or self._rules.default_store,
-            limit_bytes=principal.plan.max_file_bytes,
-            reserved_bytes=declared.size or 0,
-            is_resumable=is_resumable,
-            created_at=now,
-            touched_at=now,
-            expires_at=now + self._rules.expiry,
-            size=declared.size,
-        )
+        upload = self._new(principal, declared, is_resumable=is_resumable, store=store)
 
         def work(tx: Tx) -> None:
             self._admission.check_names(tx, principal, declared)
@@ -105,6 +92,22 @@ class Door:
             raise
         log.info("upload.started", id=upload.id, owner=upload.owner, door=declared.door, size=declared.size)
         return upload
+
+    def _new(self, principal: Principal, declared: Declared, *, is_resumable: bool, store: str | None) -> Upload:
+        now = self._clock.now()
+        return Upload(
+            id=self._ids.long(),
+            owner=principal.id,
+            declared=declared,
+            store=store or self._rules.default_store,
+            limit_bytes=principal.plan.max_file_bytes,
+            reserved_bytes=declared.size or 0,
+            is_resumable=is_resumable,
+            created_at=now,
+            touched_at=now,
+            expires_at=now + self._rules.expiry,
+            size=declared.size,
+        )
 
     async def receive(
         self,
