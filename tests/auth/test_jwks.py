@@ -200,7 +200,7 @@ async def test_no_keys_yet_is_not_the_tokens_fault(issuer: Issuer, keys: JwksKey
 async def test_clock_set_back_does_not_freeze_the_keys(
     issuer: Issuer, keys: JwksKeys, clock: Any, key_pairs: list[rsa.RSAPrivateKey]
 ) -> None:
-    """After a jump of the clock the set is fetched anew (threats.md row 30)."""
+    """After a jump of the clock the set is fetched anew (threat 30)."""
     issuer.keys = [entry(key_pairs[0], "one")]
     await keys.key("one")
     clock.advance(days=-2)

@@ -1,4 +1,4 @@
-"""Only genuine RS256 tokens from the one issuer, for us, and valid now, are believed (threats.md row 7)."""
+"""Only genuine RS256 tokens from the one issuer, for us, and valid now, are believed (threat 7)."""
 
 import base64
 import hashlib
@@ -361,7 +361,7 @@ async def test_other_subjects_are_refused(verifier: JwtVerifier, mint: Any, subj
     ids=repr,
 )
 async def test_file_id_is_a_decimal(verifier: JwtVerifier, mint: Any, claim: Any, expected: str) -> None:
-    """Numbers and numeric texts mean the same file (surfaces.md row 17)."""
+    """Numbers and numeric texts mean the same file (decision 17)."""
     assert (await verifier.verify(mint.token(file_id=claim))).file_id == expected
 
 

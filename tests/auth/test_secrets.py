@@ -1,4 +1,4 @@
-"""Secrets are random, kept as digests, and compared without telling how much was right (threats.md row 8)."""
+"""Secrets are random, kept as digests, and compared without telling how much was right (threat 8)."""
 
 import hashlib
 import statistics

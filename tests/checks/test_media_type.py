@@ -58,7 +58,7 @@ ACTIVE = (
 
 @pytest.mark.parametrize("media_type", ACTIVE)
 def test_active_types_are_known(media_type: str) -> None:
-    """HTML, its relatives, scripts, plug-ins, containers, lists and nonsense are active (threats.md row 3)."""
+    """HTML, its relatives, scripts, plug-ins, containers, lists and nonsense are active (threat 3)."""
     assert is_active(media_type)
 
 

@@ -1,5 +1,6 @@
 """The command line as people run it: in processes of its own, on a data folder of its own, beside a real server."""
 
+import json
 import os
 import pty
 import select
@@ -8,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,27 @@ from joserfc.jwk import RSAKey
 from carryall.config import SETTINGS
 
 _WAIT_S = 30.0
+# A command is mostly the loading of its modules. This process loads them once and becomes each command by a fork.
+_FORKS = """
+import json, os, signal, sys
+import carryall.wiring
+from carryall.cli.main import main
+
+for line in sys.stdin:
+    ask = json.loads(line)
+    child = os.fork()
+    if child == 0:
+        signal.alarm(30)
+        os.environ.clear()
+        os.environ.update(ask["environment"])
+        os.chdir(ask["folder"])
+        for number, (path, how) in enumerate(ask["streams"]):
+            os.dup2(os.open(path, how), number)
+        sys.argv = ["carryall", *ask["words"]]
+        main()
+        sys.exit()
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
 _ISSUER, _AUDIENCE = "main-service", "uploads"
 Run = subprocess.CompletedProcess[str]
 
@@ -61,6 +83,33 @@ class Terminal:
         return bool(data)
 
 
+class Forks:
+    """Runs commands to their end, quickly."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        command = [sys.executable, "-c", _FORKS]
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+
+    def run(self, words: Sequence[str], folder: Path, environment: Mapping[str, str], stdin: str) -> Run:
+        """Run one command; give its status and what it printed."""
+        paths = [self._folder / name for name in ("stdin", "stdout", "stderr")]
+        for path in paths:
+            path.write_text(stdin if path.name == "stdin" else "", "utf-8")
+        streams = [(str(path), os.O_RDONLY if path.name == "stdin" else os.O_WRONLY) for path in paths]
+        ask = {"words": words, "folder": str(folder), "environment": dict(environment), "streams": streams}
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.write(json.dumps(ask) + "\n")
+        self._process.stdin.flush()
+        status = int(self._process.stdout.readline())
+        return Run(words, status, *(path.read_text("utf-8") for path in paths[1:]))
+
+    def end(self) -> None:
+        """Let it go."""
+        self._process.communicate(timeout=_WAIT_S)
+
+
 @dataclass
 class Place:
     """A folder with a data folder, and the settings that commands get there."""
@@ -68,6 +117,7 @@ class Place:
     folder: Path
     environment: dict[str, str]
     private_key: bytes
+    forks: Forks
     running: list[subprocess.Popen[bytes]] = field(default_factory=list)
 
     @property
@@ -81,10 +131,7 @@ class Place:
 
     def run(self, *arguments: str, stdin: str = "") -> Run:
         """Run a command to its end."""
-        return subprocess.run(
-            self._command(*arguments), cwd=self.folder, env=self.environment, input=stdin,
-            capture_output=True, check=False, text=True, timeout=50,
-        )  # fmt: skip
+        return self.forks.run(arguments, self.folder, self.environment, stdin)
 
     def result(self, *arguments: str) -> str:
         """Run a command that must succeed; give its standard output."""
@@ -186,8 +233,16 @@ def key_pair() -> tuple[bytes, str]:
     return private, key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo).decode()
 
 
+@pytest.fixture(scope="session")
+def forks(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Give what runs commands quickly."""
+    forks = Forks(tmp_path_factory.mktemp("forks"))
+    yield forks
+    forks.end()
+
+
 @pytest.fixture
-def place(tmp_path: Path, key_pair: tuple[bytes, str]) -> Iterator[Place]:
+def place(tmp_path: Path, key_pair: tuple[bytes, str], forks: Forks) -> Iterator[Place]:
     """Give a folder in which nothing was run yet; what was started there is ended afterwards."""
     known = {name for one in SETTINGS for name in one.names}
     environment = {name: value for name, value in os.environ.items() if name not in known}
@@ -197,7 +252,7 @@ def place(tmp_path: Path, key_pair: tuple[bytes, str]) -> Iterator[Place]:
         "EXPECTED_JWT_AUDIENCE": _AUDIENCE,
         "TERM": "dumb",
     }
-    place = Place(tmp_path, environment, key_pair[0])
+    place = Place(tmp_path, environment, key_pair[0], forks)
     yield place
     for process in place.running:
         if process.poll() is None:

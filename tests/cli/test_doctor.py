@@ -55,6 +55,23 @@ def test_leftovers_are_notes(place: Any, stored: Path) -> None:
     assert "note copy: Store local holds 5 bytes under nobodys" in done.stdout
 
 
+def test_lost_parts_of_an_upload_are_wrong(place: Any) -> None:
+    """A part of an unfinished upload that is shorter on the disk than in the catalog is damage."""
+    with place.serve().client(place.jwt("carol")) as client:
+        begin = {"main_service_file_id": 7, "original_file_name": "song.ogg"}
+        session = client.post("/upload/init", json=begin).json()["data"]["upload_session_id"]
+        fields = {"upload_session_id": session, "chunk_index": "1"}
+        assert 200 == client.post("/upload/chunk", data=fields, files={"chunk": b"sound"}).status_code
+    assert 0 == place.run("doctor").returncode
+    (staged,) = [path for path in (place.data / "staging").rglob("*") if path.is_file() and path.stat().st_size == 5]
+    staged.write_bytes(b"sou")
+
+    done = place.run("doctor")
+
+    assert 1 == done.returncode
+    assert "has 3 bytes of part 1 on the disk, and 5 in the catalog." in done.stdout
+
+
 def test_counters_are_repaired(place: Any, stored: Path) -> None:
     """Wrong counters are damage; --repair corrects them, and says so."""
     assert stored.exists()

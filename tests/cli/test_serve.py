@@ -28,7 +28,7 @@ def rest_of_answer(client: socket.socket) -> str:
 
 
 def test_a_terminal_gets_a_greeting(place: Any, require_program: Any) -> None:
-    """On a terminal: tokens once, then what to open, an upload to paste that works, where the data is, what to regret."""
+    """On a terminal: tokens once, what to open, an upload to paste that works, where the data is, what to regret."""
     require_program("curl")
     place.set(CACHE_TTL="300")
     port = place.free_port()

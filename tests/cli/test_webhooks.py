@@ -64,8 +64,8 @@ def test_what_failed_is_shown_and_sent_again(place: Any, receiver: Receiver, upl
     assert "503" in failing["error"]
     assert failing["next_try_at"].endswith("Z")
     assert [file["id"]] == [told["data"]["file_id"] for told in receiver.told]
-    assert {("notification", "done"), ("notification", "queued")} == {(row[0], row[4]) for row in listed[:2]}
-    assert ["event", str(failing["event_id"]), "file.stored", file["id"], "jwt:carol"] in [row[:5] for row in listed]
+    assert {("notifications", "done"), ("notifications", "queued")} == {(row[0], row[4]) for row in listed[:2]}
+    assert ["events", str(failing["event_id"]), "file.stored", file["id"], "jwt:carol"] in [row[:5] for row in listed]
 
 
 def test_there_must_be_somebody_to_tell(place: Any) -> None:

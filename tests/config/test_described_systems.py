@@ -1,4 +1,4 @@
-"""The .env files of the four described systems, pasted together, are one good .env (surfaces.md section 2, row 20)."""
+"""The .env files of the four described systems, pasted together, are one good .env (decision 20)."""
 
 import re
 from pathlib import Path
@@ -75,7 +75,7 @@ def with_real_secrets(text: str, public_pem: str) -> str:
 
 
 def test_all_four_together(tmp_path: Path, public_pem: str) -> None:
-    """One file, no problem; every name does what surfaces.md says, and what has no effect is told."""
+    """One file, no problem; every name does what is documented, and what has no effect is told."""
     path = tmp_path / ".env"
     path.write_text(with_real_secrets(ALL, public_pem))
 

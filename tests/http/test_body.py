@@ -94,7 +94,7 @@ async def test_fewer_bytes_than_declared_are_no_body() -> None:
 
 
 async def test_more_bytes_than_declared_are_refused() -> None:
-    """What was admitted is what is taken (threats.md row 15)."""
+    """What was admitted is what is taken (threat 15)."""
     body = RequestBody(Client([b"abc", b"de"]), declared_size=4)
     with pytest.raises(Malformed) as caught:
         await _all(body)
@@ -103,7 +103,7 @@ async def test_more_bytes_than_declared_are_refused() -> None:
 
 
 async def test_silence_ends_a_body() -> None:
-    """A client that says nothing for the idle time is not waited for any longer (threats.md row 20)."""
+    """A client that says nothing for the idle time is not waited for any longer (threat 20)."""
     body = RequestBody(Client([b"ab"], ends=False), declared_size=None, pace=Pace(idle=timedelta(milliseconds=20)))
     assert await anext(body) == b"ab"
     with pytest.raises(BodyStalled):
@@ -111,7 +111,7 @@ async def test_silence_ends_a_body() -> None:
 
 
 async def test_a_trickle_ends_a_body() -> None:
-    """One byte a second keeps the connection alive for one window, not for ever (threats.md row 20)."""
+    """One byte a second keeps the connection alive for one window, not for ever (threat 20)."""
     client = Client([b"x"] * 100, pause_s=1.0)
     body = RequestBody(client, declared_size=None, clock=client.clock)
     with pytest.raises(BodyStalled):
@@ -173,7 +173,7 @@ async def test_ambiguous_framing_is_refused(second: tuple[bytes, bytes]) -> None
 
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip", "GZIP", "x"])
 async def test_compressed_bodies_are_refused(coding: str) -> None:
-    """Nothing is ever inflated (threats.md row 19)."""
+    """Nothing is ever inflated (threat 19)."""
     with pytest.raises(TypeRefused) as caught:
         body_of(_headers(content_encoding=coding), Client([]))
     assert caught.value.stable_code == "content_coding_refused"
@@ -199,7 +199,7 @@ async def test_a_large_small_body_is_refused() -> None:
 
 
 async def test_a_body_that_says_it_is_large_is_not_read() -> None:
-    """Its size was declared, so nothing has to be read to refuse it (threats.md row 15)."""
+    """Its size was declared, so nothing has to be read to refuse it (threat 15)."""
     client = Client([b"abcde"])
     with pytest.raises(TooLarge):
         await read_all(RequestBody(client, declared_size=5), 4)

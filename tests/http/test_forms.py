@@ -235,7 +235,7 @@ _SENT_NAMES = st.text(alphabet=st.characters(exclude_categories=("Cs",), exclude
 
 @given(st.lists(st.tuples(_SENT_NAMES, _VALUES), max_size=4), st.data())
 def test_any_file_comes_out_as_it_went_in(files: list[tuple[str, bytes]], data: st.DataObject) -> None:
-    """Names and bytes are identical, whatever they are: control characters, near-boundaries (threats.md row 26)."""
+    """Names and bytes are identical, whatever they are: control characters, near-boundaries (threat 26)."""
     sent = _form(*(_file(name.encode(), content) for name, content in files))
     chunks = data.draw(split_anywhere(sent))
     assert asyncio.run(_read(Chunks(chunks))) == [("file", name, None, content) for name, content in files]
@@ -256,7 +256,7 @@ def test_any_file_comes_out_as_it_went_in(files: list[tuple[str, bytes]], data: 
     ],
 )
 async def test_nasty_names_are_data(name: str) -> None:
-    """A name is kept as it was sent; what it may do is decided where it is used (threats.md rows 1 and 26)."""
+    """A name is kept as it was sent; what it may do is decided where it is used (threats 1 and 26)."""
     assert await _read(Chunks([_form(_file(name.encode()))])) == [("file", name, None, b"data")]
 
 
@@ -313,7 +313,7 @@ _MALFORMED: dict[str, bytes] = {
 @settings(max_examples=20)
 @given(data=st.data())
 def test_malformed_forms_are_refused(sent: bytes, data: st.DataObject) -> None:
-    """What no client sends is refused, however the network cuts it (threats.md row 17)."""
+    """What no client sends is refused, however the network cuts it (threat 17)."""
     with pytest.raises(Malformed) as caught:
         asyncio.run(_read(Chunks(data.draw(split_anywhere(sent)))))
     assert caught.value.stable_code in {"form_malformed", "form_truncated"}
@@ -405,7 +405,7 @@ def test_long_boundaries_are_understood(data: st.DataObject) -> None:
 )
 @given(data=st.data())
 def test_limits_hold(sent: bytes, limits: FormLimits, code: str, data: st.DataObject) -> None:
-    """One more than the limit is TooLarge, however the network cuts it (threats.md rows 15 and 17)."""
+    """One more than the limit is TooLarge, however the network cuts it (threats 15 and 17)."""
     with pytest.raises(TooLarge) as caught:
         asyncio.run(_read(Chunks(data.draw(split_anywhere(sent))), limits=limits))
     assert caught.value.stable_code == code
@@ -461,7 +461,7 @@ def _hostile() -> dict[str, tuple[str, bytes]]:
 @pytest.mark.parametrize("chunk_bytes", [1 << 16, 1461])
 @pytest.mark.parametrize(("content_type", "sent"), _hostile().values(), ids=_hostile().keys())
 async def test_hostile_forms_are_refused_at_once(content_type: str, sent: bytes, chunk_bytes: int) -> None:
-    """A refusal costs little, wherever the form turns hostile (threats.md row 17 and its CVE list)."""
+    """A refusal costs little, wherever the form turns hostile (threat 17, and what became a CVE elsewhere)."""
     body = Chunks(sent[at : at + chunk_bytes] for at in range(0, len(sent), chunk_bytes))
     begun = time.process_time()
     with pytest.raises(Refused):

@@ -356,7 +356,7 @@ def test_a_weak_tag_never_allows_ranges() -> None:
     ],
 )
 def test_media_types_are_cleaned(value: str | None, expected: str | None) -> None:
-    """Only what is one media type passes, and never more than its charset (threats.md rows 3 and 5)."""
+    """Only what is one media type passes, and never more than its charset (threats 3 and 5)."""
     assert clean_media_type(value) == expected
 
 

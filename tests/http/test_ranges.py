@@ -109,7 +109,7 @@ def test_hundred_ranges_are_served() -> None:
 
 
 def test_a_flood_costs_nothing() -> None:
-    """12,000 ranges, or digits without end, take milliseconds (CVE-2025-62727; threats.md row 22)."""
+    """12,000 ranges, or digits without end, take milliseconds (CVE-2025-62727; threat 22)."""
     headers = ["bytes=" + "0-0," * 12_000, "bytes=" + "0" * 1_000_000, "bytes=" + "0-,-1," * 1300 + "x"]
     begun = time.process_time()
     for header in headers:
@@ -168,6 +168,6 @@ def test_several_ranges_are_framed_with_their_length() -> None:
 
 
 def test_a_part_never_carries_a_hostile_type() -> None:
-    """A stored media type can't add lines to a part's header (threats.md row 5)."""
+    """A stored media type can't add lines to a part's header (threat 5)."""
     frame = multipart_ranges([Range(0, 1)], 2, media_type="text/html\r\nX: y", boundary="b")
     assert b"Content-Type: application/octet-stream\r\n" in frame.heads[0]

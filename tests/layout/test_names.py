@@ -1,4 +1,4 @@
-"""Names say what is inside: no drawer for odds and ends, no word that fits everything (STYLE 4.3)."""
+"""Names say what is inside: no drawer for odds and ends, no word that fits everything (ADR 0003)."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Functions and files stay small enough to be read in one go (STYLE: the tidy ones are)."""
+"""Functions and files stay small enough to be read in one go (ADR 0003)."""
 
 import ast
 

@@ -50,8 +50,8 @@ ADMIN = Principal("admin", "admin", Kind.ADMIN, Plan("admin"), frozenset({*ALL_S
 
 
 def user(name: str = "alice", **plan: Any) -> Principal:
-    """Give a user whose plan has these limits."""
-    return Principal(f"user:{name}", name, Kind.USER, Plan("user", **plan))
+    """Give a user whose plan has these limits; of another service, so that there need be no row of theirs."""
+    return Principal(f"jwt:{name}", name, Kind.JWT, Plan("jwt", **plan))
 
 
 def declared(size: int | None = None, name: str = "a.bin", **more: Any) -> Declared:
@@ -82,7 +82,7 @@ class House:
     folder: Path
     told: list[Event] = field(default_factory=list)
 
-    async def usage(self, owner: str = "user:alice") -> Usage:
+    async def usage(self, owner: str = "jwt:alice") -> Usage:
         """Give what an owner uses."""
         return await self.world.catalog.read(lambda tx: tx.usages.get(owner))
 

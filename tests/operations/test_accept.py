@@ -26,7 +26,7 @@ from carryall.testing.fakes import ScriptedBody
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IHDR" + bytes(100)
 
 
-async def left_nothing(house: House, owner: str = "user:alice") -> None:
+async def left_nothing(house: House, owner: str = "jwt:alice") -> None:
     """Check that a refused or broken upload has left no bytes, no room taken, no upload open, and no file."""
     usage = await house.usage(owner)
     assert (0, 0, 0) == (usage.reserved_bytes, usage.open_uploads, usage.files)
@@ -43,7 +43,7 @@ async def test_what_was_accepted_is_served(house: House, alice: Principal, size:
     file = await house.door.accept(alice, declared(size if is_known else None, "ä b.txt"), ScriptedBody(*chunks))
 
     assert content == await house.content(file)
-    assert (size, sha256(content), "ä b.txt", "user:alice") == (file.size, file.sha256, file.name, file.owner)
+    assert (size, sha256(content), "ä b.txt", "jwt:alice") == (file.size, file.sha256, file.name, file.owner)
     usage = await house.usage()
     assert (size, 1, 0, 0) == (usage.stored_bytes, usage.files, usage.reserved_bytes, usage.open_uploads)
     assert [] == house.staged()
@@ -132,7 +132,7 @@ async def test_refusals_come_before_the_body(house: House) -> None:
     with pytest.raises(RateLimited) as raised:
         await house.door.open(who, declared(1))
     assert raised.value.retry_after_s
-    assert ["user"] == house.telemetry.quota_refusals
+    assert ["jwt"] == house.telemetry.quota_refusals
     usage = await house.usage()
     assert (90, 1, 1) == (usage.stored_bytes, usage.reserved_bytes, usage.open_uploads)
 

@@ -462,5 +462,5 @@ async def test_the_administrator_may_continue_anothers(house: House, alice: Prin
 
     file = await house.door.complete(ADMIN, upload_id)
 
-    assert "user:alice" == file.owner
+    assert "jwt:alice" == file.owner
     assert (3, 0) == ((await house.usage()).stored_bytes, (await house.usage()).reserved_bytes)

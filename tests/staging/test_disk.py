@@ -74,7 +74,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 async def test_the_name_then_the_bytes_are_durable(staging: DiskStaging, disk: Disk) -> None:
-    """Before a length is told, the extent's name and all of its bytes were synced (threats 3.1)."""
+    """Before a length is told, the extent's name and all of its bytes were synced (ADR 0007)."""
     await landed(staging, "up", Segment(0, 0), b"x" * 3_000_000)
 
     assert ["fsync directory", "pwrite file", "fdatasync file"] == list(dict.fromkeys(disk.calls))
@@ -123,7 +123,7 @@ async def test_a_failed_write_stops_the_body(staging: DiskStaging, disk: Disk) -
 
 
 async def test_a_failed_sync_is_final(staging: DiskStaging, disk: Disk) -> None:
-    """A second fsync after a failed one would succeed and lie: it is never believed (threats 3.1)."""
+    """A second fsync after a failed one would succeed and lie: it is never believed (ADR 0007)."""
     landing = await staging.land("up", Segment(0, 0))
     await landing.put(b"x")
     disk.failing["fdatasync"] = errno.EIO

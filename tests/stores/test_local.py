@@ -80,7 +80,7 @@ async def test_on_one_file_system_nothing_is_copied(store: LocalStore, tmp_path:
 async def test_the_name_is_durable_before_put_returns(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The link is made, then its directory is synced (threats 3.1)."""
+    """The link is made, then its directory is synced (ADR 0007)."""
     calls: list[str] = []
     link, fsync = os.link, os.fsync
 

@@ -126,7 +126,7 @@ async def http(receiver: Any) -> AsyncIterator[GuardedHttp]:
 
 @pytest.mark.parametrize("host", INNER_HOSTS)
 async def test_inner_addresses_get_no_connection(http: GuardedHttp, listener: Any, host: str) -> None:
-    """Every spelling of an inner address is refused, by GET and by POST (threats.md row 6)."""
+    """Every spelling of an inner address is refused, by GET and by POST (threat 6)."""
     url = f"http://{host}:{listener.port}/"
     began = time.monotonic()
     for call in (http.get(url, limit_bytes=10), http.post(url, b"x", headers={})):

@@ -481,6 +481,4 @@ def test_names_are_data(server: Any, user: Chunker, name: str) -> None:
 def test_names_have_an_end(user: Chunker) -> None:
     """A name that is empty, or longer than any real one, is refused."""
     for name in ("", "x" * 4097):
-        refused(
-            user.http.post("/upload/init", json={"main_service_file_id": 7, "original_file_name": name}), 422
-        )
+        refused(user.http.post("/upload/init", json={"main_service_file_id": 7, "original_file_name": name}), 422)

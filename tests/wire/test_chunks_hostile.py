@@ -1,4 +1,4 @@
-"""Chunk sessions under attack: forged tokens, hostile forms, limits, and a quota that is shared (threats.md)."""
+"""Chunk sessions under attack: forged tokens, hostile forms, limits, and a quota that is shared (docs/threats.md)."""
 
 import base64
 import hashlib
@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 from typing import Any
 
 import httpx2
@@ -189,7 +190,9 @@ def test_a_strangers_chunk_is_not_read(server: Any, expect: str) -> None:
 def test_tokens_are_not_logged(server: Any, user: httpx2.Client) -> None:
     """The log knows the request and not the token (H12 printed it)."""
     user.get("/upload/files", headers={"X-Request-Id": "chunks-log-test"})
-    log = server.log()
+    deadline = time.monotonic() + 10
+    while "chunks-log-test" not in (log := server.log()) and time.monotonic() < deadline:
+        time.sleep(0.01)  # the line is written after the answer
     assert "chunks-log-test" in log
     assert user.headers["authorization"].split(".")[1] not in log
 
@@ -254,6 +257,17 @@ def test_odd_forms_store_nothing(user: httpx2.Client) -> None:
     refused(user.post("/upload/chunk", json={"upload_session_id": session}), 400, 415, 422)
     refused(user.post("/upload/chunk"), 400, 415, 422)
     assert [0] == refused(complete(user, session, 1), 409)["missing"]
+
+
+def test_a_wrong_session_is_refused_before_its_bytes(server: Any, user: httpx2.Client) -> None:
+    """Where the session's field comes first, nobody has to send a chunk to hear that there is no such session."""
+    index, session = field("chunk_index", "0"), field("upload_session_id", "nope")
+    for begun in (index + session, session):
+        head = (
+            f"POST /upload/chunk HTTP/1.1\nHost: x\nAuthorization: {user.headers['authorization']}\n"
+            f"Content-Type: {FORM['Content-Type']}\nContent-Length: {200 * MIB}"
+        )
+        assert first_answer(server, head, begun + chunk(b"")).startswith(b"HTTP/1.1 404 ")
 
 
 def test_a_cut_chunk_counts_for_nothing(server: Any, user: httpx2.Client) -> None:
@@ -341,6 +355,43 @@ def test_a_file_has_a_largest_size(make_server: Callable[..., Any], connect: Cal
     late = chunk(b"x") + field("upload_session_id", session) + field("chunk_index", "2") + END
     refused(send(user, late), 413)
     refused(send(user, form(session, 1, b"x" * (512 * KIB + 1))), 413)
+    assert MIB == complete(user, session, 2).json()["data"]["size"]
+
+
+def test_chunks_at_once_never_pass_the_files_limit(
+    make_server: Callable[..., Any], connect: Callable[..., httpx2.Client]
+) -> None:
+    """Two chunks that fit alone and not together: whichever comes second is refused, although both were admitted."""
+    user = connect(make_server(CARRYALL_JWT_MAX_FILE_MB="1"))
+    session, both_are_under_way = init(user), Barrier(2)
+
+    def slowly(index: int) -> Iterator[bytes]:
+        body = form(session, index, b"x" * 700 * KIB)
+        yield body[: 300 * KIB]
+        both_are_under_way.wait(timeout=20)
+        yield body[300 * KIB :]
+
+    with ThreadPoolExecutor(2) as threads:
+        answers = list(threads.map(lambda index: send(user, slowly(index)), (0, 1)))
+    assert [200, 413] == sorted(answer.status_code for answer in answers)
+    missing = refused(complete(user, session, 2), 409)["missing"]
+    assert 200 == send(user, form(session, missing[0], b"x" * 324 * KIB)).status_code
+    assert MIB == complete(user, session, 2).json()["data"]["size"]
+
+
+def test_refused_chunks_take_no_room(make_server: Callable[..., Any], connect: Callable[..., httpx2.Client]) -> None:
+    """What is refused at a form's end, or breaks off, gives its room back at once."""
+    user = connect(make_server(CARRYALL_JWT_TOTAL_MB="1", CARRYALL_MAX_OPEN_UPLOADS="2"))
+    session = init(user)
+    where = field("upload_session_id", session) + field("chunk_index", "0")
+    large = chunk(b"x" * 900 * KIB)
+    incomplete = (large + where, large + field("chunk_index", "0") + END, where + large[:-99])
+    for body in (*incomplete, where + large + large + END):
+        for _ in range(2):
+            assert send(user, body).status_code in (400, 413, 422)
+    refused(send(user, large + field("upload_session_id", "nope") + field("chunk_index", "0") + END), 404)
+    assert 200 == send(user, large + where + END).status_code
+    assert 200 == send(user, form(session, 1, b"x" * 124 * KIB)).status_code
     assert MIB == complete(user, session, 2).json()["data"]["size"]
 
 

@@ -84,7 +84,9 @@ def test_completing_notifies_the_main_service(make_server: Callable[..., Any], r
         (path, headers, body), told = receiver.told[0], json.loads(receiver.told[0][2])
         assert alice.get(told["data"]["url"]).content == b"sound"
     assert ("/hooks/files", "application/json", "file.stored") == (
-        path, headers["content-type"], headers["carryall-event"]
+        path,
+        headers["content-type"],
+        headers["carryall-event"],
     )
     assert done == again
     assert is_genuine(headers, body, time.time())
@@ -159,9 +161,7 @@ async def store(house: wiring.House, external_id: str = "0") -> str:
     return (await door.complete(ALICE, upload.id, segment_count=1)).id
 
 
-async def test_a_failed_notification_is_tried_again(
-    house: wiring.House, receiver: Receiver, clock: MovedClock
-) -> None:
+async def test_a_failed_notification_is_tried_again(house: wiring.House, receiver: Receiver, clock: MovedClock) -> None:
     """An answer that isn't 2xx is no delivery: the same event comes again later, signed anew, until it is taken."""
     receiver.statuses = [500, 302]
     await store(house)

@@ -186,7 +186,7 @@ def test_tokens_count_only_in_their_header(client: httpx2.Client, server: Any) -
 
 
 def test_the_token_is_seen_first(client: httpx2.Client, server: Any) -> None:
-    """Token, then service, then form (surfaces section 2, row 2)."""
+    """Token, then service, then form (decision 2)."""
     headers, nothing = form(('name="other"', b"x"))
 
     def status(url: str, token: str) -> int:

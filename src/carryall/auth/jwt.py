@@ -15,7 +15,7 @@ from carryall.ports.clock import Clock
 from carryall.ports.verify import Claims
 
 TOKEN_LIMIT_BYTES = 16 * 1024
-MAX_LEEWAY_S = 60  # threats.md row 7
+MAX_LEEWAY_S = 60  # threat 7
 
 # Headers by which a token would choose how it is checked. Honest issuers have no need of them here.
 _REFUSED_HEADERS = frozenset({"crit", "b64", "jku", "jwk", "x5u", "x5c"})
@@ -29,7 +29,7 @@ _RS256.max_signature_length = 1366  # base64 of 8192 bits
 
 
 class JwtVerifier:
-    """Checks tokens of one issuer for one audience (threats.md row 7, surfaces.md row 17)."""
+    """Checks tokens of one issuer for one audience (threat 7, decision 17)."""
 
     def __init__(self, keys: KeySource, *, issuer: str, audience: str, leeway_s: int, clock: Clock) -> None:
         """Take what every token has to say.

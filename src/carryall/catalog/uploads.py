@@ -37,6 +37,10 @@ _STALE = (
     .limit(bindparam("most"))
 )
 _ONE_SHOT = select(uploads.c.id).where(uploads.c.state == State.OPEN, uploads.c.is_resumable.is_(False))
+_HELD = select(func.coalesce(func.sum(segments.c.length), 0)).where(segments.c.upload_id == uploads.c.id)
+_AHEAD = select(uploads).where(
+    uploads.c.state == State.OPEN, uploads.c.size.is_(None), uploads.c.reserved_bytes > _HELD.scalar_subquery()
+)
 _CLOSED = (
     select(uploads.c.id)
     .where(uploads.c.state != State.OPEN, uploads.c.touched_at < bindparam("before"))
@@ -115,6 +119,10 @@ class UploadRows:
     def one_shot_open(self) -> Sequence[str]:
         """Give open uploads that can't be resumed."""
         return self._connection.execute(_ONE_SHOT).scalars().all()
+
+    def reserved_ahead(self) -> Sequence[Upload]:
+        """Give open uploads of unknown size that reserve more than they hold."""
+        return [self._whole(row) for row in self._connection.execute(_AHEAD).mappings().all()]
 
     def forget_closed(self, before: datetime, limit: int) -> int:
         """Remove old closed uploads."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from carryall.cli.screen import count_text, lesson, say, show, show_json
+from carryall.cli.screen import count_text, lesson, say, show, show_json, visible
 
 if TYPE_CHECKING:
     from carryall.config import Settings
@@ -45,7 +45,7 @@ def doctor(
         show_json([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            show(f"{'WRONG' if finding.is_wrong else 'note'} {finding.about}: {finding.text}")
+            show(visible(f"{'WRONG' if finding.is_wrong else 'note'} {finding.about}: {finding.text}"))
     say(f"Wrong: {count_text(wrong, 'finding')}." if wrong else "Nothing is wrong.")
     raise typer.Exit(1 if wrong else 0)
 

@@ -32,7 +32,7 @@ class Layout(StrEnum):
     CHUNKS = "chunks"
 
 
-_ROOTS = {Layout.CHUNKS: "final"}  # surfaces.md section 2, row 21
+_ROOTS = {Layout.CHUNKS: "final"}  # decision 21
 
 
 @app.command(

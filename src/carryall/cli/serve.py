@@ -6,7 +6,6 @@ import math
 import os
 import shlex
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,9 +150,11 @@ def _cannot_listen(host: str, port: int, error: OSError) -> CarryallError:
 
 def _greet(settings: "Settings", kept: list["Generated"]) -> None:
     """Tell a person what to do first, in one piece; where nobody watches, log the same."""
-    if not sys.stderr.isatty() or settings.log_format == "json":
-        import structlog
+    import structlog
 
+    from carryall.cli.setup import is_watched
+
+    if not is_watched(settings):
         log = structlog.get_logger(__name__)
         log.info("server.listening", url=_url(settings), host=settings.host, port=settings.port)
         for notice in settings.notices:

@@ -1,6 +1,7 @@
 """What every command does first: read the settings, see to the secrets, and open the house where it uses a verb."""
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -36,22 +37,34 @@ def say_notices(settings: Settings) -> None:
         say(f"note: {notice}")
 
 
+def is_watched(settings: Settings) -> bool:
+    """Tell whether a person reads standard error; elsewhere it is a log, in which every line is a log line."""
+    return sys.stderr.isatty() and settings.log_format != "json"
+
+
+def require_data() -> None:
+    """Refuse where no data is, and make none: a command that looks for something was given the wrong folder."""
+    from carryall.wiring import catalog_path
+
+    settings = load_settings()
+    if not catalog_path(settings).exists():
+        raise CarryallError(
+            f"There is no Carryall data in {settings.data_dir} yet. `carryall serve` makes it; if it is elsewhere, set "
+            "CARRYALL_DATA_DIR, or go to the folder that it is in.",
+            code="data_folder_empty",
+        )
+
+
 def in_house(work: Callable[["House"], Awaitable[T]], *, may_begin: bool = False) -> T:
     """Run one verb on the data folder, also beside a running server; give what it gives.
 
     Args:
-        may_begin: whether the command may make a data folder where there is none. Those that look for something
-            better say that nothing is there.
+        may_begin: whether the command may make a data folder where there is none.
     """
-    from carryall.wiring import build, catalog_path, start_logs
+    from carryall.wiring import build, start_logs
 
-    here = load_settings()
-    if not may_begin and not catalog_path(here).exists():
-        raise CarryallError(
-            f"There is no Carryall data in {here.data_dir} yet. `carryall serve` makes it; if it is elsewhere, set "
-            "CARRYALL_DATA_DIR or go to the folder that it is in.",
-            code="data_folder_empty",
-        )
+    if not may_begin:
+        require_data()
     settings, _ = prepared_settings()
     # The command itself says what it did; what the verbs log at INFO would say it twice.
     start_logs(settings.supplied({"log_level": "WARNING"}, source="argument") if _is_chatty(settings) else settings)

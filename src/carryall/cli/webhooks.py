@@ -43,9 +43,9 @@ def list_tellings(
         show_json({"notifications": [_described(one) for one in tellings], "events": [asdict(one) for one in events]})
         return
     columns = ("EVENT", "TYPE", "SUBJECT", "STATE", "TRIES", "NEXT TRY", "ERROR")
-    show_table(columns, [_row(one) for one in tellings], title="notification")
+    show_table(columns, [_row(one) for one in tellings], title="notifications")
     rows = [(str(one.id), one.type, one.subject, one.owner, when_text(one.created_at)) for one in events]
-    show_table(("EVENT", "TYPE", "SUBJECT", "OWNER", "AT"), rows, title="event")
+    show_table(("EVENT", "TYPE", "SUBJECT", "OWNER", "AT"), rows, title="events")
 
 
 def _described(telling: "Telling") -> dict[str, Any]:

@@ -26,7 +26,7 @@ def work(
 
     `carryall serve` runs them too; this runs them without a server, or beside one. Two never run the same job at once.
     """
-    from carryall.cli.setup import in_house, prepared_settings
+    from carryall.cli.setup import in_house, prepared_settings, require_data
 
     if once:
         done = in_house(lambda house: house.runner.run_due())
@@ -34,12 +34,16 @@ def work(
         return
     from carryall.wiring import build, start_logs
 
+    require_data()
     settings, _ = prepared_settings()
     start_logs(settings)
     asyncio.run(_until_stopped(build(settings)))
 
 
 async def _until_stopped(house: "House") -> None:
+    import structlog
+
+    from carryall.cli.setup import is_watched
     from carryall.cli.stopping import obey_signals
 
     loop, stopped = asyncio.get_running_loop(), asyncio.Event()
@@ -49,7 +53,9 @@ async def _until_stopped(house: "House") -> None:
 
     obey_signals(stop)
     async with house.open(), house.working():
-        say(f"Running background jobs of {house.settings.data_dir} until Ctrl-C.")
+        if is_watched(house.settings):
+            say(f"Running background jobs of {house.settings.data_dir} until Ctrl-C.")
+        structlog.get_logger(__name__).info("worker.started")
         await stopped.wait()
 
 

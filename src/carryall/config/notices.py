@@ -14,7 +14,7 @@ FOLDER_HINTS: Final = (
     "TEMP_UPLOAD_DIR",
     "PERSISTENT_LOCAL_STORAGE_PATH",
 )
-"""Folders of the described systems. Source: surfaces.md section 2, row 20."""
+"""Folders of the described systems. They are hints at most (decision 20)."""
 
 STORE_NAMES: Final = {
     "s3": ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET_NAME", "S3_ENDPOINT_URL", "S3_REGION_NAME"),

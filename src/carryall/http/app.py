@@ -53,7 +53,7 @@ def build_app(context: Context, *, lifespan: Lifespan, logs_access: bool) -> ASG
         allow_origins=list(context.rules.origins),
         allow_methods=["*"],
         allow_headers=["*"],
-        allow_credentials=False,  # no described system uses cookies (surfaces section 2, row 14)
+        allow_credentials=False,  # no described system uses cookies (decision 14)
         expose_headers=list(_EXPOSED),
         max_age=600,
     )

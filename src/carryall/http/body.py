@@ -20,7 +20,7 @@ _CONTENT_LENGTH = re.compile(r"0|[1-9]\d{0,14}", re.ASCII)
 
 @dataclass(frozen=True, slots=True)
 class Pace:
-    """How fast a client has to send (threats.md row 20).
+    """How fast a client has to send (threat 20).
 
     Attributes:
         idle: the longest silence.
@@ -128,7 +128,7 @@ def body_of(headers: Headers, receive: Receive, pace: Pace | None = None) -> Req
 
     Raises:
         Malformed: `content_length_invalid`, also for two lengths, or a length beside a transfer coding (RFC 9112 §6.3).
-        TypeRefused: `content_coding_refused`. Bytes are kept as they are sent and never inflated (threats.md row 19).
+        TypeRefused: `content_coding_refused`. Bytes are kept as they are sent and never inflated (threat 19).
     """
     codings = (joined(headers, "content-encoding") or "").lower().split(",")
     if any(coding.strip() not in {"", "identity"} for coding in codings):

@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from carryall.http.headers import joined
 from carryall.model.errors import Malformed
 
-# Sizes in bytes. md5 and sha (SHA-1) find transport faults and prove nothing else (threats.md row 29).
+# Sizes in bytes. md5 and sha (SHA-1) find transport faults and prove nothing else (threat 29).
 _ALGORITHMS = {"sha-256": 32, "sha-512": 64, "md5": 16, "sha": 20}
 
 _KEY = r"[a-z*][a-z0-9_.*\-]*"

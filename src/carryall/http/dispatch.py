@@ -1,6 +1,6 @@
 """Byte routes: a raw ASGI dispatcher in front of FastAPI.
 
-A FastAPI route costs 220-300 µs of CPU, a raw one 65 (spec/performance.md); and FastAPI parses forms before it asks
+A FastAPI route costs 220-300 µs of CPU, a raw one 65 (docs/adr/0013); and FastAPI parses forms before it asks
 who sends them. Each byte route is declared once, with what OpenAPI says of it.
 """
 

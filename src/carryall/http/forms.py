@@ -33,7 +33,7 @@ class FormLimits:
     Attributes:
         max_fields: parts without a file name.
         max_field_bytes: the value of one field.
-        max_files: parts with a file name. With the fields it stays below 1,000 parts (threats.md row 17).
+        max_files: parts with a file name. With the fields it stays below 1,000 parts (threat 17).
         max_header_bytes: all header lines of one part.
         max_total_bytes: the whole form, headers and boundaries included; None for no limit.
     """
@@ -90,7 +90,7 @@ def parts(body: Body, content_type: str, limits: FormLimits = _DEFAULT_LIMITS) -
         TooLarge: `form_too_many_parts`, `form_field_too_large`, `form_header_too_large`, `form_too_large`.
         BodyTruncated, BodyStalled: as the body has it.
 
-    Source: RFC 7578, RFC 2046 §5.1.1, HTML "multipart/form-data encoding algorithm"; threats.md rows 1, 17, 26.
+    Source: RFC 7578, RFC 2046 §5.1.1, HTML "multipart/form-data encoding algorithm"; threats 1, 17 and 26.
     """
     return _Form(body, _boundary(content_type), limits)
 

@@ -85,7 +85,7 @@ def content_disposition(kind: Literal["inline", "attachment"], name: str) -> str
     Separators, control characters and lone surrogates become "_", in both forms; a name of dots and spaces, "file".
     Names of more than 255 characters are cut and keep their extension.
 
-    Source: RFC 6266 §4.3, RFC 8187; threats.md rows 1 and 5.
+    Source: RFC 6266 §4.3, RFC 8187; threats 1 and 5.
     """
     safe = safe_name(name)
     plain = _NOT_PLAIN.sub("_", safe)
@@ -243,7 +243,7 @@ _BASIC = re.compile(r"basic +((?:[a-z0-9+/]{4})*(?:[a-z0-9+/]{2}==|[a-z0-9+/]{3}
 def clean_media_type(value: str | None) -> str | None:
     """Give `type/subtype`, with its charset if it has one, in lower case; None for what is no media type.
 
-    Other parameters are left out. A list (`image/png, text/html`) is no media type (threats.md row 3).
+    Other parameters are left out. A list (`image/png, text/html`) is no media type (threat 3).
     """
     parsed = parse_parameters(value) if value and len(value) <= _MAX_MEDIA_TYPE else None
     if parsed is None:

@@ -57,7 +57,7 @@ def status_of(error: errors.CarryallError) -> int:
 
 
 def answer(error: errors.CarryallError, path: str) -> JSONResponse:
-    """Give an error's answer. Paths of the chunks surface also get `status` and `message` (surfaces section 2, 12)."""
+    """Give an error's answer. Paths of the chunks surface also get `status` and `message` (decision 12)."""
     status = status_of(error)
     headers = {}
     if status == 401:

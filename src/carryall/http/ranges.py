@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from carryall.http.headers import clean_media_type
 
-# RFC 9110 §14.2 lets a server ignore what costs it more than it can be worth (CVE-2025-62727; threats.md row 22).
+# RFC 9110 §14.2 lets a server ignore what costs it more than it can be worth (CVE-2025-62727; threat 22).
 _MAX_HEADER = 8 << 10  # characters
 _MAX_RANGES = 100
 _MAX_OVERLAPS = 2  # RFC 9110 §17.15

@@ -27,7 +27,7 @@ def byte_routes(context: Context) -> list[ByteRoute]:
 
 
 async def _upload(call: Call) -> Response:
-    """Tell relay's upload from blobs' by its header; who shows nothing hears relay's 401 (surfaces, row 1)."""
+    """Tell relay's upload from blobs' by its header; who shows nothing hears relay's 401 (decision 1)."""
     if is_service_call(call.headers) or "authorization" not in call.headers:
         return await relay.upload(call)
     return await blobs.upload(call)

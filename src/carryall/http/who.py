@@ -13,7 +13,7 @@ from carryall.operations.authenticate import Presented, Realm
 def presented(headers: Headers) -> Presented:
     """Read the credentials that a request carries. Tokens are taken from their headers alone (threat 9).
 
-    X-API-Key is what relay's sister mod sends (surfaces section 2, row 24).
+    X-API-Key is what relay's sister mod sends (decision 24).
     """
     service = headers.get("x-auth-token")
     if service is None:
@@ -22,7 +22,7 @@ def presented(headers: Headers) -> Presented:
 
 
 def is_service_call(headers: Headers) -> bool:
-    """Tell whether a request on a shared path is relay's: by its header alone (surfaces section 2, row 1)."""
+    """Tell whether a request on a shared path is relay's: by its header alone (decision 1)."""
     return "x-auth-token" in headers or "x-api-key" in headers
 
 

@@ -143,7 +143,7 @@ def is_active(media_type: str) -> bool:
 
     Only what is known to be quiet counts as quiet: raster images, sound, film, fonts, plain kinds of text and
     octet-stream. All else (HTML, SVG, XML, JavaScript, PDF, MHT, Flash, archives, nonsense) has to be served as an
-    attachment or under a sandboxing policy. Even the quiet need `nosniff`. Source: threats.md row 3.
+    attachment or under a sandboxing policy. Even the quiet need `nosniff`. See threat 3.
     """
     kind = essence(media_type)
     if kind is None:

@@ -70,7 +70,7 @@ class Admission:
     def declared(self, principal: Principal, declared: Declared) -> Declared:
         """Check what a client says about its file; fill in what its credential fixes.
 
-        A token for one `main_service_file_id` creates only that (surfaces section 2, row 22).
+        A token for one `main_service_file_id` creates only that (decision 22).
         """
         if len(declared.name) > _NAME_CHARACTERS:
             raise Malformed(f"The file name has more than {_NAME_CHARACTERS} characters.", code="name_too_long")

@@ -13,7 +13,7 @@ from carryall.ports.verify import TokenVerifier
 
 
 class Realm(Enum):
-    """Which credentials a door takes. On the four surfaces the path decides, and nothing falls through (row 5)."""
+    """Which credentials a door takes. On the four surfaces the path decides, and nothing falls through (decision 5)."""
 
     RELAY = "relay"
     BLOBS = "blobs"

@@ -7,6 +7,7 @@ import structlog
 from carryall.model.errors import CarryallError
 from carryall.model.principal import Principal
 from carryall.model.upload import State
+from carryall.operations import quota
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.ingest import Door
@@ -75,10 +76,19 @@ class Expire:
                 return
 
     async def abort_one_shots(self) -> int:
-        """Give up the one-shot uploads of a process that is gone, before serving; give how many there were."""
+        """Give up the one-shot uploads of a process that is gone, before serving; give how many there were.
+
+        What its resumable ones had reserved ahead is given back: resuming may need just that room.
+        """
         found = await self._catalog.read(lambda tx: tx.uploads.one_shot_open())
         for upload_id in found:
             await self._door.abort(self._admin, upload_id)
+
+        def work(tx: Tx) -> None:
+            for upload in tx.uploads.reserved_ahead():
+                quota.give_back(tx, upload.owner, upload.id, upload.reserved_bytes - upload.held_bytes)
+
+        await self._catalog.write(work)
         return len(found)
 
     async def sweep(self) -> int:

@@ -251,7 +251,7 @@ class Door:
     async def adopt(self, principal: Principal, scratch_id: str, upload_id: str, *, segment: int) -> Upload:
         """Make the bytes of a scratch upload a segment of another one, replacing what that segment held.
 
-        For chunks that come before the id that they are for (DESIGN, admission in forms). The scratch upload is
+        For chunks that come before the id that they are for (docs/design/door.md, forms). The scratch upload is
         closed. Raises what `receive` raises; the scratch upload is then still open, and the caller's to abort.
         """
         async with self._leases.hold(scratch_id), self._leases.hold(upload_id, segment):

@@ -4,7 +4,7 @@ from carryall.model.errors import QuotaExceeded, RateLimited, TooLarge
 from carryall.model.principal import Plan, Principal
 from carryall.ports.catalog import Tx
 
-STEP_BYTES = 1 << 20  # DESIGN, rules of the door: an unknown size grows by this
+STEP_BYTES = 1 << 20  # docs/design/door.md, room: an unknown size grows by this
 
 
 def check_size(plan: Plan, size: int | None) -> None:

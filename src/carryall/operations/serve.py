@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 LINK_PURPOSE = "link"
 IMAGE_PURPOSE = "short"
-SAME_DOWNLOAD = timedelta(minutes=10)  # DESIGN, rules of the door: what counts as one download
+SAME_DOWNLOAD = timedelta(minutes=10)  # docs/design/downloads.md: what counts as one download
 _REMEMBERED = 10_000
 
 

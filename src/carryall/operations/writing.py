@@ -64,11 +64,13 @@ class Grow:
 
 
 def next_extent(upload: Upload, index: int) -> int:
+    """Give the extent that a replacement of this segment goes to, so that what it replaces isn't touched."""
     held = upload.segments.get(index)
     return held.extent + 1 if held else 0
 
 
 def mismatch(expect: Mapping[str, str], digests: Mapping[str, str]) -> DigestMismatch | None:
+    """Give the error to raise when bytes aren't the announced ones; both are hexadecimal, by algorithm name."""
     for name, wanted in expect.items():
         if name in digests and digests[name] != wanted.lower():
             return DigestMismatch(

@@ -44,6 +44,10 @@ class Uploads(Protocol):
         """Give open uploads that can't be resumed; after a restart nobody is sending them."""
         ...
 
+    def reserved_ahead(self) -> Sequence[Upload]:
+        """Give open uploads of unknown size that reserve more than they hold; after a restart nobody needs the rest."""
+        ...
+
     def forget_closed(self, before: datetime, limit: int) -> int:
         """Remove closed uploads' rows that nothing touched since; give how many went."""
         ...

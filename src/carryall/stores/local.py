@@ -71,7 +71,7 @@ class LocalStore:
 
     async def open(self, key: str, start: int, stop: int) -> "LocalReading":
         """Open the half-open range."""
-        fd = await self._do(os.open, self.path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        fd = await self._do(_open, self.path(key))
         return LocalReading(fd, start, stop, self._do)
 
     async def erase(self, key: str) -> None:
@@ -149,6 +149,15 @@ class LocalReading:
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
             os.close(fd)
+
+
+def _open(path: Path) -> int:
+    """Open a file for reading. Neither it nor its folder may be a symbolic link (threat 27)."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    try:
+        return os.open(path.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
+    finally:
+        os.close(folder)
 
 
 def _link(source: Path, target: Path) -> bool:

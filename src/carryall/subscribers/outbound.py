@@ -1,4 +1,4 @@
-"""HTTP requests that leave the house, and never reach into it (threats.md row 6)."""
+"""HTTP requests that leave the house, and never reach into it (threat 6)."""
 
 import asyncio
 import ipaddress
@@ -14,7 +14,7 @@ from yarl import URL
 from carryall.model.errors import CarryallError, Refused, Unavailable
 
 MAX_REDIRECTS = 3
-TIMEOUT = timedelta(seconds=10)  # threats.md row 6
+TIMEOUT = timedelta(seconds=10)  # threat 6
 # IETF protocol assignments; Python before 3.12.4 takes most of them for public.
 _ASSIGNED = ipaddress.ip_network("192.0.0.0/24")
 _HOST = re.compile(r"[A-Za-z0-9._:%-]+")  # names as name servers have them, IDNA included, and addresses

@@ -1,5 +1,6 @@
 """What every catalog must remember of uploads and files; part of CatalogContract."""
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -159,34 +160,27 @@ class UploadRules:
         assert other is not None
         assert {} == other.segments
 
-    async def test_one_segment_is_looked_at(self, catalog: Catalog) -> None:
-        """An upload can be had with one segment, there or not yet; the bytes of the others are summed up."""
+    async def test_one_segment_is_given_alone(self, catalog: Catalog) -> None:
+        """Of a session with thousands of chunks one is read; the others' bytes are a number."""
+        await add_all(catalog, lambda tx: tx.uploads.add, an_upload(), an_upload(id="up2"))
+        for upload_id in ("up", "up2"):
+            await catalog.write(partial(_put_nine, upload_id=upload_id))
 
-        def work(tx: Tx) -> None:
-            for upload_id in ("up", "up2"):
-                tx.uploads.add(an_upload(id=upload_id))
-                tx.uploads.put_segment(upload_id, Segment(7, 1000))
-            for segment in (Segment(0, 1), Segment(1, 9, 2), Segment(2, 90)):
-                tx.uploads.put_segment("up", segment)
+        def at(index: int) -> Callable[[Tx], Upload | None]:
+            return lambda tx: tx.uploads.at("up", index)
 
-        await catalog.write(work)
-
-        second = await catalog.read(lambda tx: tx.uploads.at("up", 1))
-        assert replace(an_upload(), segments={1: Segment(1, 9, 2)}, elsewhere_bytes=1091) == second
-        assert second is not None
-        assert 1100 == second.held_bytes
-        new = await catalog.read(lambda tx: tx.uploads.at("up", 3))
-        assert replace(an_upload(), segments={}, elsewhere_bytes=1100) == new
+        assert an_upload(segments={3: Segment(3, 5)}, elsewhere_bytes=4) == await catalog.read(at(3))
+        assert an_upload(elsewhere_bytes=9) == await catalog.read(at(1))
         assert await catalog.read(lambda tx: tx.uploads.at("nothing", 0)) is None
 
-    async def test_reservations_add_up(self, catalog: Catalog) -> None:
-        """What an upload holds of its owner's room is counted up and down, and nothing else changes."""
+    async def test_no_reservation_is_lost(self, catalog: Catalog) -> None:
+        """Reservations that change at once are all counted, on the row of their upload."""
         await add_all(catalog, lambda tx: tx.uploads.add, an_upload(), an_upload(id="up2"))
-        await catalog.write(lambda tx: tx.uploads.add_reserved("up", 500))
-        await catalog.write(lambda tx: tx.uploads.add_reserved("up", -20))
+        changes = (3, -1, 10)
 
-        expected = replace(an_upload(), reserved_bytes=an_upload().reserved_bytes + 480)
-        assert expected == await catalog.read(lambda tx: tx.uploads.get("up"))
+        await asyncio.gather(*(catalog.write(partial(_reserve, change=change)) for change in changes * 10))
+
+        assert an_upload(reserved_bytes=5 + 120) == await catalog.read(lambda tx: tx.uploads.get("up"))
         assert an_upload(id="up2") == await catalog.read(lambda tx: tx.uploads.get("up2"))
 
     async def test_what_is_to_be_given_up_is_found(self, catalog: Catalog) -> None:
@@ -205,6 +199,23 @@ class UploadRules:
         assert ["old"] == list(await catalog.read(lambda tx: tx.uploads.one_shot_open()))
         mine = await catalog.read(lambda tx: tx.uploads.open_of("user:alice", 2))
         assert ["fresh", "old"] == [upload.id for upload in mine]
+
+    async def test_what_is_reserved_ahead_is_found(self, catalog: Catalog) -> None:
+        """Open uploads of unknown size that reserve more than all their segments hold."""
+        uploads = [
+            an_upload(id="ahead", size=None, reserved_bytes=10),
+            an_upload(id="empty", size=None, reserved_bytes=1),
+            an_upload(id="exact", size=None, reserved_bytes=9),
+            an_upload(id="sized", size=100, reserved_bytes=100),
+            an_upload(id="closed", size=None, reserved_bytes=10, state=State.EXPIRED),
+        ]
+        await add_all(catalog, lambda tx: tx.uploads.add, *uploads)
+        for upload_id in ("ahead", "exact", "closed"):
+            await catalog.write(partial(_put_nine, upload_id=upload_id))
+
+        found = await catalog.read(lambda tx: tx.uploads.reserved_ahead())
+
+        assert {"ahead": 9, "empty": 0} == {upload.id: upload.held_bytes for upload in found}
 
     async def test_closed_uploads_are_forgotten(self, catalog: Catalog) -> None:
         """Rows of closed uploads go after a while, a page at a time; open ones stay however old they are."""
@@ -388,3 +399,12 @@ class FileRules:
 
 def _expired(tx: Tx, *, limit: int) -> list[File]:
     return list(tx.files.expired(MORNING, limit))
+
+
+def _put_nine(tx: Tx, *, upload_id: str) -> None:
+    for segment in (Segment(0, 4), Segment(3, 5)):
+        tx.uploads.put_segment(upload_id, segment)
+
+
+def _reserve(tx: Tx, *, change: int) -> None:
+    tx.uploads.add_reserved("up", change)

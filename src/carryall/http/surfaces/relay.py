@@ -29,7 +29,7 @@ from carryall.operations.files import LinkWish
 
 DOOR = "relay"
 _FIELD = "file"
-_RELAY_VERSION = "1.0.0"  # of the relay API: a real client asserts it (surfaces section 2, row 23)
+_RELAY_VERSION = "1.0.0"  # of the relay API: a real client asserts it (decision 23)
 
 UPLOAD_DOCS: dict[str, Any] = openapi.operation(
     "Upload a file for a service or a user",

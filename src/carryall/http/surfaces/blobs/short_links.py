@@ -17,7 +17,7 @@ from carryall.model.file import File
 from carryall.operations.authenticate import Realm
 from carryall.operations.serve import IMAGE_PURPOSE
 
-_SIGNED_FOR = timedelta(minutes=10)  # surfaces section 2, row 15: short-lived
+_SIGNED_FOR = timedelta(minutes=10)  # decision 15: short-lived
 _UNIX_TIME = re.compile(r"[0-9]{1,11}")
 
 

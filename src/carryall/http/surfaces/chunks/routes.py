@@ -168,7 +168,7 @@ async def _all_files(context: Context, caller: Principal) -> Iterable[File]:
 
 
 def _place(call: Call, file: File) -> str:
-    """Give where a finished file is: the store's own address where it has one (surfaces section 2, row 21)."""
+    """Give where a finished file is: the store's own address where it has one (decision 21)."""
     copy = file.stored_copy(call.context.rules.chunk_store)
     return (copy.link if copy else None) or call.url("upload", "download", file.external_id or "")
 
