@@ -9,7 +9,8 @@ from carryall.model.file import Link
 from carryall.model.principal import Plan, Scope
 from carryall.model.upload import State
 from carryall.ports.catalog import Catalog, Tx
-from carryall.testing.catalog_files_contract import HOUR, a_file, add_all, add_files, an_upload, numbered
+from carryall.testing.catalog_files_contract import HOUR, a_file, add_all, add_files, numbered
+from carryall.testing.catalog_uploads_contract import an_upload
 from carryall.testing.fakes import MORNING
 
 

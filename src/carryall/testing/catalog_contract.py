@@ -11,7 +11,8 @@ import pytest
 from carryall.model.account import User
 from carryall.ports.catalog import Catalog, Tx
 from carryall.testing.catalog_accounts_contract import LinkRules, UsageRules, UserRules
-from carryall.testing.catalog_files_contract import FileRules, UploadRules
+from carryall.testing.catalog_files_contract import FileRules
+from carryall.testing.catalog_uploads_contract import UploadRules
 from carryall.testing.catalog_work_contract import EventRules, JobRules
 from carryall.testing.fakes import MORNING
 
