@@ -89,7 +89,7 @@ def test_expect_100_continue_gets_its_final_status_without_a_body(server: Any) -
             b"POST /upload HTTP/1.1\r\nHost: a\r\nX-Auth-Token: wrong-token-1\r\nContent-Length: 209715200\r\n"
             b"Expect: 100-continue\r\n\r\n"
         )
-        answer = client.recv(65536)
+        answer = b"".join(iter(lambda: client.recv(65536), b""))
 
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert b"Invalid authentication token" in answer

@@ -100,7 +100,9 @@ def _with_allow(api: FastAPI, routes: Sequence[ByteRoute]) -> Callable[[Request,
     """Tell a wrong method from a wrong path over both kinds of routes (RFC 9110 §15.5.6)."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        if isinstance(error, HTTPException) and error.status_code in (404, 405) and "route" not in request.scope:
+        # A 405 comes from the router alone, which knows the first route of a path; a route's own 404 stays as it is.
+        is_routers = isinstance(error, HTTPException) and (error.status_code == 405 or "route" not in request.scope)
+        if is_routers and error.status_code in (404, 405):
             allowed = methods_at(api, routes, request.scope["path"])
             if allowed:
                 error = HTTPException(405, "Method Not Allowed", headers={"Allow": ", ".join(sorted(allowed))})

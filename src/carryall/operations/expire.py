@@ -45,9 +45,10 @@ class Expire:
         await self._files()
         await self._uploads()
         now = self._clock.now()
+        while await self._catalog.write(lambda tx: tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)):
+            pass
 
         def work(tx: Tx) -> None:
-            tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)
             tx.jobs.forget_done(now - _DONE_JOBS_STAY)
             tx.events.forget(now - _EVENTS_STAY)
             tx.grants.forget(now - _GRANTS_STAY)

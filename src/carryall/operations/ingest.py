@@ -347,6 +347,8 @@ class Door:
                 now_there = tx.uploads.get(upload_id)
                 if now_there is None or now_there.state is not State.OPEN:
                     return False
+                if state is State.EXPIRED and now_there.expires_at > self._clock.now():
+                    return False  # somebody went on with it meanwhile
                 tx.usages.release(now_there.owner, now_there.reserved_bytes)
                 tx.usages.upload_closed(now_there.owner)
                 tx.uploads.save(replace(now_there.closed(state), touched_at=self._clock.now()))

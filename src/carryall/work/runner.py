@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import structlog
@@ -20,6 +21,7 @@ log = structlog.get_logger(__name__)
 Verbs = Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]]
 
 _POLL_S = 5.0
+_LEAST_PAUSE_S = 0.001
 _FIRST_WAIT = timedelta(seconds=10)
 _LONGEST_WAIT = timedelta(hours=1)
 
@@ -45,26 +47,36 @@ class Runner:
         self._telemetry = telemetry
         self._lanes = lanes
         self._is_draining = False
-        self._running: set[asyncio.Task[None]] = set()
+        self._is_planned = False
+        self._running: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
-        """Run until `drain`."""
-        await self._queue.ensure((periodic.job_id, periodic.kind) for periodic in PERIODIC)
+        """Run until `drain`, whatever happens to the catalog meanwhile."""
         while not self._is_draining:
             try:
-                claimed = await self._claim()
-            except CarryallError as error:
-                log.error("jobs.unreachable", reason=error.stable_code)
-                claimed = []
-            for job in claimed:
-                task = asyncio.ensure_future(self._run(job))
-                self._running.add(task)
-                task.add_done_callback(self._ended)
-            if not claimed and not self._is_draining:
-                await self._bell.wait(await self._pause_s())
+                pause_s = await self._turn()
+            except Exception as error:
+                log.error("jobs.unreachable", exc_info=error)
+                pause_s = _POLL_S
+            if pause_s and not self._is_draining:
+                await self._bell.wait(pause_s)
 
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+    async def _turn(self) -> float:
+        """Begin what is due; give how long there is nothing to do, in seconds."""
+        if not self._is_planned:
+            await self._queue.ensure((periodic.job_id, periodic.kind) for periodic in PERIODIC)
+            self._is_planned = True
+        claimed = await self._claim()
+        for job in claimed:
+            if job.id not in self._running:  # else it runs for longer than its lease, which is renewed now
+                task = self._running[job.id] = asyncio.ensure_future(self._run(job))
+                task.add_done_callback(partial(self._ended, job))
+        return 0.0 if claimed else await self._pause_s()
+
+    def _ended(self, job: Job, task: asyncio.Task[None]) -> None:
+        del self._running[job.id]
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("job.unrecorded", id=job.id, kind=job.kind, exc_info=error)  # it runs again after its lease
         self._bell.ring()
 
     async def drain(self, grace: timedelta) -> None:
@@ -72,7 +84,7 @@ class Runner:
         self._is_draining = True
         self._bell.ring()
         if self._running:
-            _, left = await asyncio.wait(self._running, timeout=grace.total_seconds())
+            _, left = await asyncio.wait(self._running.values(), timeout=grace.total_seconds())
             for task in left:
                 task.cancel()
 
@@ -93,7 +105,7 @@ class Runner:
         wait = await self._queue.until_due()
         if wait is None or len(self._running) >= self._lanes:
             return _POLL_S
-        return min(_POLL_S, max(0.0, wait.total_seconds()))
+        return min(_POLL_S, max(_LEAST_PAUSE_S, wait.total_seconds()))
 
     async def _run(self, job: Job) -> None:
         try:
