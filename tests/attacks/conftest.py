@@ -1,4 +1,4 @@
-"""A server of its own to attack, a client that sends exactly the bytes it is given, and every door that takes a file."""
+"""A server to attack, a client that sends exactly the bytes it is given, and every door that takes a file."""
 
 import base64
 import contextlib
@@ -142,7 +142,9 @@ class Target:
         """Give the same server as it is seen from another address: on Linux all of 127.0.0.0/8 is loopback."""
         if sys.platform != "linux":
             return self
-        return replace(self, source=f"127.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{2 + secrets.randbelow(250)}")
+        return replace(
+            self, source=f"127.{secrets.randbelow(255)}.{secrets.randbelow(255)}.{2 + secrets.randbelow(250)}"
+        )
 
     def connect(self, wait_s: float = 20) -> socket.socket:
         return socket.create_connection(("127.0.0.1", self.port), timeout=wait_s, source_address=(self.source, 0))
@@ -190,7 +192,9 @@ class Target:
         body = value if isinstance(value, bytes) else json.dumps(value).encode()
         return self.ask(method, target, {**who, "Content-Type": "application/json"}, body)
 
-    def form(self, *parts: tuple[str | bytes, bytes], boundary: str = "attack-boundary") -> tuple[dict[str, str], bytes]:
+    def form(
+        self, *parts: tuple[str | bytes, bytes], boundary: str = "attack-boundary"
+    ) -> tuple[dict[str, str], bytes]:
         """Write a form byte for byte: each part's head behind `Content-Disposition: form-data; `, and its content."""
         opening = f"--{boundary}\r\nContent-Disposition: form-data; ".encode()
         blocks = [opening + _bytes(head) + b"\r\n\r\n" + content + b"\r\n" for head, content in parts]
@@ -214,7 +218,11 @@ class Target:
         if not isinstance(claims, bytes):
             kept = {name: value for name, value in {**basic, **(claims or {}), **more}.items() if value is not None}
             claims = json.dumps(kept).encode()
-        header = header if isinstance(header, bytes) else json.dumps({"alg": "RS256", "typ": "JWT", **(header or {})}).encode()
+        header = (
+            header
+            if isinstance(header, bytes)
+            else json.dumps({"alg": "RS256", "typ": "JWT", **(header or {})}).encode()
+        )
         signed = f"{base64url(header)}.{base64url(claims)}"
         signature = (key or self.key).sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
         return f"{signed}.{base64url(signature)}"
@@ -335,8 +343,11 @@ class Doors:
             return NOBODY
         return self.subject.who if name == "chunks" else self.user.who
 
-    def by_form(self, target: str, field_name: str, data: bytes, name: str, who: Any, media_type: str, head: Any) -> Answer:
-        """Send a form with one file."""
+    def by_form(
+        self, place: tuple[str, str], data: bytes, name: str, *, who: Any, media_type: str = "", head: Any = None
+    ) -> Answer:
+        """Send a form with one file to a place: a path, and the field that it takes the file in."""
+        target, field_name = place
         said = head if head is not None else f'filename="{escaped(name)}"'
         lines = [f'name="{field_name}"; '.encode() + _bytes(said)]
         if media_type:
@@ -344,8 +355,8 @@ class Doors:
         headers, body = self.target.form((b"\r\n".join(lines), data))
         return self.target.ask("POST", target, {**who, **headers}, body)
 
-    def relay_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
-        answer = self.by_form("/upload", "file", data, name, who or self.target.service, media_type, head)
+    def relay_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, **how: Any) -> Sent:
+        answer = self.by_form(("/upload", "file"), data, name, who=who or self.target.service, **how)
         return self._relayed(answer)
 
     def relay_raw(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "") -> Sent:
@@ -358,14 +369,14 @@ class Doors:
         told = answer.json()
         return Sent(answer, told["link"], NOBODY, told["filename"], told["file_id"])
 
-    def blobs_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
+    def blobs_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, **how: Any) -> Sent:
         who = who or self.user.who
-        answer = self.by_form("/upload", "file", data, name, who, media_type, head)
+        answer = self.by_form(("/upload", "file"), data, name, who=who, **how)
         return self._shortened(answer, answer.json() if answer.status == 200 else {}, who)
 
-    def blobs_batch(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
+    def blobs_batch(self, data: bytes, name: str = "a.bin", *, who: Any = None, **how: Any) -> Sent:
         who = who or self.user.who
-        answer = self.by_form("/upload_batch", "files", data, name, who, media_type, head)
+        answer = self.by_form(("/upload_batch", "files"), data, name, who=who, **how)
         results = answer.json() if answer.status == 200 else []
         return self._shortened(answer, results[0] if results else {}, who)
 
@@ -376,8 +387,8 @@ class Doors:
         about = self.target.ask("GET", urlsplit(url).path + "?output=json", who).json()
         return Sent(answer, url, who, about["file_name"], told["file_id"])
 
-    def gallery(self, data: bytes, name: str = "a.png", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
-        answer = self.by_form("/api/upload", "files", data, name, who or NOBODY, media_type, head)
+    def gallery(self, data: bytes, name: str = "a.png", *, who: Any = None, **how: Any) -> Sent:
+        answer = self.by_form(("/api/upload", "files"), data, name, who=who or NOBODY, **how)
         if answer.status != 200:
             return Sent(answer)
         told = answer.json()["data"][0]
@@ -420,9 +431,9 @@ class Doors:
         body = {"upload_session_id": session, "total_chunks": total, "main_service_file_id": number}
         return self.target.send_json("POST", "/upload/complete", who or self.subject.who, body)
 
-    def v1_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "", head: Any = None) -> Sent:
+    def v1_form(self, data: bytes, name: str = "a.bin", *, who: Any = None, **how: Any) -> Sent:
         who = who or self.user.who
-        answer = self.by_form("/v1/files", "file", data, name, who, media_type, head)
+        answer = self.by_form(("/v1/files", "file"), data, name, who=who, **how)
         return self._native(answer, who, answer.json()["files"][0] if answer.status == 201 else {})
 
     def v1_raw(self, data: bytes, name: str = "a.bin", *, who: Any = None, media_type: str = "") -> Sent:
@@ -461,9 +472,7 @@ def _free_port() -> int:
 
 
 def _environment(data_dir: Path, settings: Mapping[str, str]) -> dict[str, str]:
-    public = _KEY.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    public = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     given = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CARRYALL_")},
         "AUTH_TOKEN": SERVICE_TOKEN,
@@ -521,7 +530,7 @@ def somebody(running: Target) -> SimpleNamespace:
 
 @pytest.fixture(scope="module")
 def make_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Target]]:
-    """Make a server with settings of its own (environment names; "-" takes a name out); it ends when the next begins."""
+    """Make a server with settings of its own ("-" takes a name out); it ends when the next one begins."""
     servers: list[Target] = []
 
     def make(**settings: str) -> Target:

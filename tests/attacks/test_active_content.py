@@ -13,7 +13,10 @@ HTML = b"<!doctype html><html><body>" + SCRIPT + b"</body></html>"
 SVG = b'<?xml version="1.0"?><svg xmlns="http://www.w3.org/2000/svg" onload="alert(1)">' + SCRIPT + b"</svg>"
 XHTML = b'<?xml version="1.0"?><html xmlns="http://www.w3.org/1999/xhtml"><head>' + SCRIPT + b"</head></html>"
 XSL = b'<?xml version="1.0"?><?xml-stylesheet type="text/xsl" href="#a"?><x xmlns:h="http://www.w3.org/1999/xhtml"/>'
-MHT = b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=a\r\n\r\n--a\r\nContent-Type: text/html\r\n\r\n" + HTML
+MHT = (
+    b"MIME-Version: 1.0\r\nContent-Type: multipart/related; boundary=a\r\n\r\n--a\r\nContent-Type: text/html\r\n\r\n"
+    + HTML
+)
 PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR\0\0\0\x01\0\0\0\x01\x08\x02\0\0\0"
 PNG += zlib.crc32(PNG[12:]).to_bytes(4, "big")
 GIF = b"GIF89a/*" + b"\0" * 6 + b"*/=1;alert(1)//"
@@ -62,7 +65,8 @@ ACTIVE = [
 DOORS = ["relay-form", "relay-raw", "blobs-form", "blobs-batch", "gallery", "chunks", "v1-form", "v1-raw", "by-name"]
 # A browser shows these without running anything, as long as it may not sniff.
 HARMLESS = re.compile(
-    r"(image/(?!svg)[\w.-]+|audio/[\w.-]+|video/[\w.-]+|text/plain|application/octet-stream)(;\s*charset=[\w-]+)?", re.ASCII
+    r"(image/(?!svg)[\w.-]+|audio/[\w.-]+|video/[\w.-]+|text/plain|application/octet-stream)(;\s*charset=[\w-]+)?",
+    re.ASCII,
 )
 
 
@@ -83,17 +87,17 @@ def dangers(answer: Any) -> list[str]:
     return found + ([] if any(safe) else [f"{answer.one('Content-Type')} is shown as it is"])
 
 
-def ways_to_read(target: Any, doors: Any, sent: Any) -> list[Any]:
+def ways_to_read(target: Any, sent: Any) -> list[Any]:
     """Read a file in every way there is: GET, HEAD, a part of it, each output of a short link, and by other doors."""
     outputs = ["?output=file", "?output=download", "?output=inline", "?output=view"] if "/s/" in sent.url else []
-    paths = [sent.path, *(sent.path + output for output in outputs), *other_paths(target, doors, sent)]
+    paths = [sent.path, *(sent.path + output for output in outputs), *other_paths(target, sent)]
     answers = [target.ask("GET", path, sent.who or target.admin) for path in paths]
     answers.append(target.ask("HEAD", sent.path, sent.who))
     answers.append(target.ask("GET", sent.path, {**sent.who, "Range": "bytes=0-1"}))
     return [target.ask("GET", sent.path, sent.who), *answers]
 
 
-def other_paths(target: Any, doors: Any, sent: Any) -> list[str]:
+def other_paths(target: Any, sent: Any) -> list[str]:
     """Give the short link and a new signed link of a file that the native API knows."""
     about = target.ask("GET", f"/v1/files/{sent.id}", sent.who or target.service)
     if about.status != 200:
@@ -114,7 +118,7 @@ def test_nothing_runs(target: Any, doors: Any, door: str) -> None:
             assert 400 <= sent.answer.status < 500, (name, media_type)
             continue
         stored += 1
-        answers = ways_to_read(target, doors, sent)
+        answers = ways_to_read(target, sent)
         assert data == answers[0].body
         wrong = [danger for answer in answers for danger in dangers(answer)]
         wrong += [f"status {answer.status}" for answer in answers if answer.status not in (200, 206)]
@@ -160,7 +164,21 @@ MARKUP = [
     "<img src=x onerror=alert(1)>.png",
     "a\n<base href=//evil.example/>.png",
 ]
-INERT = {"src", "alt", "style", "charset", "lang", "name", "content", "class", "title", "href", "rel", "width", "height"}
+INERT = {
+    "src",
+    "alt",
+    "style",
+    "charset",
+    "lang",
+    "name",
+    "content",
+    "class",
+    "title",
+    "href",
+    "rel",
+    "width",
+    "height",
+}
 
 
 class Page(HTMLParser):
@@ -190,7 +208,7 @@ def test_the_preview_page_shows_names_as_text(target: Any, doors: Any, door: str
     if not sent.is_stored:
         assert 400 <= sent.answer.status < 500
         return
-    short = sent.path if "/s/" in sent.url else other_paths(target, doors, sent)[0]
+    short = sent.path if "/s/" in sent.url else other_paths(target, sent)[0]
     answer = target.ask("GET", short + "?output=html")
     page = Page(answer.text)
 
@@ -208,7 +226,9 @@ def test_the_preview_page_runs_nothing(target: Any, doors: Any, name: str, media
     """4: the page says what it may load, runs no script, and is framed by nobody."""
     sent = doors["blobs-form"](SVG if "svg" in name else HTML, name, media_type=media_type)
     answer = target.ask("GET", sent.path + "?output=html")
-    policy = {words[0]: words[1:] for part in answer.one("Content-Security-Policy").split(";") if (words := part.split())}
+    policy = {
+        words[0]: words[1:] for part in answer.one("Content-Security-Policy").split(";") if (words := part.split())
+    }
 
     assert 200 == answer.status
     assert ["'none'"] == policy.get("script-src", policy.get("default-src"))
@@ -230,7 +250,9 @@ def test_pages_of_the_server_are_framed_by_nobody(target: Any, path: str) -> Non
     assert "*" not in policy
 
 
-@pytest.mark.parametrize("query", ["?output=<script>", "?output=html&x=<script>alert(1)</script>", '?output=html"><script>'])
+@pytest.mark.parametrize(
+    "query", ["?output=<script>", "?output=html&x=<script>alert(1)</script>", '?output=html"><script>']
+)
 def test_no_page_reflects_its_query(target: Any, doors: Any, query: str) -> None:
     """4: what stands in a query doesn't come back as markup, in a page or in a refusal."""
     sent = doors["blobs-form"](PNG, "a.png", media_type="image/png")

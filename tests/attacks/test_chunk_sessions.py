@@ -1,4 +1,4 @@
-"""Chunk sessions used in every wrong order: nothing is lost, nothing is cut, and there is one file (threats 16 and 29)."""
+"""Chunk sessions used in every wrong order: nothing is lost or cut, and there is one file (threats 16 and 29)."""
 
 import hashlib
 import itertools
@@ -87,7 +87,7 @@ def test_totals_that_are_none(target: Any, doors: Any, number: int, pieces: list
 
 
 @pytest.mark.parametrize("index", ["10000", "2147483648", "9223372036854775807", "9223372036854775808", "1" + "0" * 40])
-def test_far_chunks_are_refused(target: Any, doors: Any, number: int, index: str) -> None:
+def test_far_chunks_are_refused(doors: Any, number: int, index: str) -> None:
     """16: an index past the session's bound is refused, and makes nothing large anywhere."""
     session = begin(doors, number)
 
@@ -112,7 +112,9 @@ def test_a_cut_chunk_leaves_the_one_before_it(target: Any, doors: Any, number: i
     session = begin(doors, number)
     assert 200 == doors.chunk(session, 0, first).status
     headers, body = target.form(
-        ('name="upload_session_id"', session.encode()), ('name="chunk_index"', b"0"), ('name="chunk"; filename="a"', bytes(60_000))
+        ('name="upload_session_id"', session.encode()),
+        ('name="chunk_index"', b"0"),
+        ('name="chunk"; filename="a"', bytes(60_000)),
     )
     head = target.head("POST", "/upload/chunk", {**doors.subject.who, **headers, "Content-Length": str(len(body))})
     for cut in (100, 300, 30_000, len(body) - 30):
@@ -189,7 +191,7 @@ def test_chunks_race_with_their_end(target: Any, doors: Any) -> None:
         assert data == stored(target, doors, number)
 
 
-def test_the_other_number_does_not_end_it(target: Any, doors: Any, number: int) -> None:
+def test_the_other_number_does_not_end_it(doors: Any, number: int) -> None:
     """16: `complete` with another file id than the session's is refused, and the session goes on."""
     session = begin(doors, number)
     doors.chunk(session, 0, b"data")
@@ -218,12 +220,21 @@ def test_a_session_without_a_chunk_is_no_file(target: Any, doors: Any, number: i
 
 
 @pytest.mark.parametrize(
-    "order", [("chunk", "upload_session_id", "chunk_index"), ("upload_session_id", "chunk", "chunk_index"), ("chunk_index", "chunk", "upload_session_id")]
+    "order",
+    [
+        ("chunk", "upload_session_id", "chunk_index"),
+        ("upload_session_id", "chunk", "chunk_index"),
+        ("chunk_index", "chunk", "upload_session_id"),
+    ],
 )
 def test_fields_may_follow_the_chunk(target: Any, doors: Any, number: int, order: tuple[str, ...]) -> None:
     """16: whatever the order of the form's parts is, the chunk lands where they say."""
     session, data = begin(doors, number), secrets.token_bytes(90_000)
-    parts = {"chunk": ('name="chunk"; filename="a"', data), "upload_session_id": ('name="upload_session_id"', session.encode()), "chunk_index": ('name="chunk_index"', b"0")}
+    parts = {
+        "chunk": ('name="chunk"; filename="a"', data),
+        "upload_session_id": ('name="upload_session_id"', session.encode()),
+        "chunk_index": ('name="chunk_index"', b"0"),
+    }
     headers, body = target.form(*(parts[name] for name in order))
 
     assert 200 == target.ask("POST", "/upload/chunk", {**doors.subject.who, **headers}, body).status
@@ -237,7 +248,10 @@ def test_fields_that_come_twice(target: Any, doors: Any, number: int, twice: str
     mine, other = begin(doors, number), begin(doors, next(_NUMBERS), target.subject().who)
     parts = [("upload_session_id", mine.encode()), ("chunk_index", b"0"), ("chunk", b"one")]
     again = {"upload_session_id": other.encode(), "chunk_index": b"1", "chunk": b"two"}
-    heads = [(f'name="{name}"' + ('; filename="a"' if name == "chunk" else ""), value) for name, value in [*parts, (twice, again[twice])]]
+    heads = [
+        (f'name="{name}"' + ('; filename="a"' if name == "chunk" else ""), value)
+        for name, value in [*parts, (twice, again[twice])]
+    ]
     headers, body = target.form(*heads)
     answer = target.ask("POST", "/upload/chunk", {**doors.subject.who, **headers}, body)
 
@@ -249,7 +263,7 @@ def test_fields_that_come_twice(target: Any, doors: Any, number: int, twice: str
 
 def test_ids_are_sha256(target: Any, doors: Any) -> None:
     """29: what tells bytes apart is SHA-256, at every door that says it, and no answer names MD5 or SHA-1."""
-    data = random.Random(29).randbytes(100_000)  # noqa: S311
+    data = random.Random(29).randbytes(100_000)
     digest = hashlib.sha256(data).hexdigest()
     weak = {hashlib.new(kind, data, usedforsecurity=False).hexdigest() for kind in ("md5", "sha1")}
     for door in ("relay-form", "chunks", "v1-form", "v1-raw", "by-name"):
@@ -267,7 +281,9 @@ def test_weak_digests_are_no_identity(target: Any, doors: Any) -> None:
     wrong = {"Content-Digest": "sha-256=:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=:"}
     kept = target.kept()
     answers = [target.ask("POST", "/v1/files?filename=a", {**doors.user.who, **wrong}, b"data")]
-    answers.append(target.ask("PUT", "/v1/by-name/digest", {**doors.user.who, "Repr-Digest": wrong["Content-Digest"]}, b"data"))
+    answers.append(
+        target.ask("PUT", "/v1/by-name/digest", {**doors.user.who, "Repr-Digest": wrong["Content-Digest"]}, b"data")
+    )
 
     assert {400, 409, 422} >= {answer.status for answer in answers}
     assert kept == target.kept()

@@ -1,4 +1,4 @@
-"""Tokens that nobody issued: forged JWTs, addresses planted in them, and how real ones are kept (threats 6, 7 and 8)."""
+"""Tokens that nobody issued: forged JWTs, addresses in them, and how real ones are kept (threats 6, 7 and 8)."""
 
 import base64
 import hashlib
@@ -68,7 +68,9 @@ def test_a_good_token_is_taken(target: Any) -> None:
     assert {200, 404} == statuses(target, target.sign())
 
 
-@pytest.mark.parametrize("none", ["none", "None", "NONE", "nOnE", "none ", " none", "", "null", "no\u0144e", "RS256none"])
+@pytest.mark.parametrize(
+    "none", ["none", "None", "NONE", "nOnE", "none ", " none", "", "null", "no\u0144e", "RS256none"]
+)
 def test_none_is_no_algorithm(target: Any, none: str) -> None:
     """7: a token without a signature is refused in every spelling of `none`, with whatever stands for a signature."""
     for signature in (b"", b"\0", secrets.token_bytes(256)):
@@ -84,7 +86,10 @@ def test_the_public_key_is_no_secret(target: Any, algorithm: str) -> None:
         assert {401} == statuses(target, with_hmac(target, algorithm, key)), form
 
 
-@pytest.mark.parametrize("algorithm", ["RS512", "RS384", "PS256", "ES256", "EdDSA", "rs256", "RS256 ", "RSA-OAEP", None, 1, ["RS256"], {"a": 1}])
+@pytest.mark.parametrize(
+    "algorithm",
+    ["RS512", "RS384", "PS256", "ES256", "EdDSA", "rs256", "RS256 ", "RSA-OAEP", None, 1, ["RS256"], {"a": 1}],
+)
 def test_only_the_configured_algorithm_counts(target: Any, algorithm: Any) -> None:
     """7: with the right key another algorithm than RS256 is refused, and RS256 under another name too."""
     kinds = {"RS512": hashes.SHA512(), "RS384": hashes.SHA384()}
@@ -137,7 +142,7 @@ def test_the_forger_brings_no_key(target: Any, header: dict[str, Any]) -> None:
     ids=str,
 )
 def test_what_must_be_understood_is_refused(target: Any, header: dict[str, Any]) -> None:
-    """7: a well signed token whose header demands something that we don't do is refused (RFC 7515 §4.1.11, RFC 7797)."""
+    """7: a token whose header demands something that we don't do is refused (RFC 7515 §4.1.11, RFC 7797)."""
     assert {401} == statuses(target, target.sign(header=header))
 
 
@@ -245,8 +250,10 @@ WRONG = {
 
 @pytest.mark.parametrize("kind", WRONG)
 def test_claims_are_checked(target: Any, kind: str) -> None:
-    """7: exp, iss, aud and sub are required and typed; sub is [A-Za-z0-9._@-]{1,128}; a scope that can't be read is none."""
-    assert {401} == statuses(target, target.sign(**WRONG[kind]) if None not in WRONG[kind].values() else target.sign(WRONG[kind]))
+    """7: exp, iss, aud and sub are required and typed; sub is [A-Za-z0-9._@-]{1,128}; file_id is a number."""
+    assert {401} == statuses(
+        target, target.sign(**WRONG[kind]) if None not in WRONG[kind].values() else target.sign(WRONG[kind])
+    )
 
 
 @pytest.mark.parametrize("late_s", [61, 3600])
@@ -307,14 +314,22 @@ def addresses(port: int) -> list[str]:
     """Spell our own address in the ways that guards overlook."""
     hosts = ["127.0.0.1", "localhost", "0.0.0.0", "2130706433", "0x7f000001", "0177.0.0.1", "127.1", "0"]  # noqa: S104
     hosts += ["[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::]", "①②⑦.⓪.⓪.①", "127。0。0。1", "a@127.0.0.1"]
-    return [f"http://{host}:{port}/keys" for host in hosts] + [f"https://127.0.0.1:{port}/", f"gopher://127.0.0.1:{port}/"]
+    return [f"http://{host}:{port}/keys" for host in hosts] + [
+        f"https://127.0.0.1:{port}/",
+        f"gopher://127.0.0.1:{port}/",
+    ]
 
 
 def test_no_token_makes_the_server_call(target: Any, listener: tuple[int, list[Any]]) -> None:
     """6: an address in a token (jku, x5u, kid, jwk, iss) is never called, whatever it is spelled like."""
     port, calls = listener
     for url in addresses(port):
-        headers = [{"jku": url, "kid": "1"}, {"x5u": url}, {"kid": url}, {"jwk": {"kty": "RSA", "jku": url, "x5u": url}}]
+        headers = [
+            {"jku": url, "kid": "1"},
+            {"x5u": url},
+            {"kid": url},
+            {"jwk": {"kty": "RSA", "jku": url, "x5u": url}},
+        ]
         for header in headers:
             assert {401} == {target.ask("GET", "/v1/me", target.bearer(target.sign(header=header, key=FORGER))).status}
         target.ask("GET", "/v1/me", target.bearer(target.sign({"iss": url, "jku": url}, {"jku": url}, key=FORGER)))
@@ -327,8 +342,21 @@ def test_no_name_and_no_header_makes_the_server_call(target: Any, doors: Any, li
     port, calls = listener
     for url in addresses(port):
         doors["v1-raw"](f'<svg><image href="{url}"/></svg>'.encode(), url + ".svg", media_type="image/svg+xml")
-        names = ["Origin", "Referer", "X-Forwarded-Host", "Forwarded", "X-Callback-URL", "Content-Location", "Upload-Concat"]
-        target.ask("POST", f"/upload?url={url}&fileName=x".encode(), {**target.service, **dict.fromkeys(names, url.encode())}, b"x")
+        names = [
+            "Origin",
+            "Referer",
+            "X-Forwarded-Host",
+            "Forwarded",
+            "X-Callback-URL",
+            "Content-Location",
+            "Upload-Concat",
+        ]
+        target.ask(
+            "POST",
+            f"/upload?url={url}&fileName=x".encode(),
+            {**target.service, **dict.fromkeys(names, url.encode())},
+            b"x",
+        )
         target.ask("GET", url.encode(), {}, host=f"127.0.0.1:{port}")
     sent = doors["blobs-form"](f'<svg><image href="http://127.0.0.1:{port}/"/></svg>'.encode(), "a.svg")
     target.ask("GET", sent.path + "?output=html")
@@ -339,14 +367,16 @@ def test_no_name_and_no_header_makes_the_server_call(target: Any, doors: Any, li
 def test_keys_by_address_are_the_operators_only(
     make_target: Callable[..., Any], listener: tuple[int, list[Any]]
 ) -> None:
-    """6, 7: with a JWKS address a stranger's kid may make the server ask there, but never at an address of their own."""
+    """6, 7: a stranger's kid makes the server ask the operator's JWKS address now and then, and no other."""
     port, calls = listener
     target = make_target(CARRYALL_JWKS_URL=f"http://127.0.0.1:{port}/keys", MAIN_SERVICE_JWT_PUBLIC_KEY="-")
     for number in range(40):
         header = {"kid": f"k{number}", "jku": f"http://localhost:{port}/theirs"}
         assert 401 == target.ask("GET", "/v1/me", target.bearer(target.sign(header=header, key=FORGER))).status
 
-    assert len(calls) <= 5, "each unknown kid makes a request: strangers could drive the server against the other service"
+    assert len(calls) <= 5, (
+        "each unknown kid makes a request: strangers could drive the server against the other service"
+    )
 
 
 # --- how tokens are kept ----------------------------------------------------------------------------------------------
@@ -395,7 +425,7 @@ def test_no_token_lies_in_the_catalog(target: Any) -> None:
 
 
 def test_secrets_are_the_servers_alone(make_target: Callable[..., Any]) -> None:
-    """8: tokens and keys that the server made lie in files that nobody else on the machine may read, like the catalog."""
+    """8: secrets that the server made, and its catalog, lie in files that nobody else on the machine may read."""
     target = make_target(AUTH_TOKEN="-", CARRYALL_ADMIN_TOKEN="-")
     made = list((target.data_dir / "secrets").iterdir())
 

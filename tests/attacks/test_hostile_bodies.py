@@ -42,7 +42,10 @@ END = b"--" + B + b"--\r\n"
 # Bodies that made others slow: (Content-Type, body for a field).
 HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "many parts": (TYPE, lambda field: part(field) * 20_000 + END),
-    "many fields": (TYPE, lambda _: b'--%s\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' % B * 30_000 + END),
+    "many fields": (
+        TYPE,
+        lambda _: b'--%s\r\nContent-Disposition: form-data; name="a"\r\n\r\n1\r\n' % B * 30_000 + END,
+    ),
     "one large header": (TYPE, lambda field: part(field, extra=b"X-A: " + b"a" * 4 * MIB + b"\r\n") + END),
     "many headers": (TYPE, lambda field: part(field, extra=b"X-A: a\r\n" * 200_000) + END),
     "line breaks first": (TYPE, lambda field: b"\r\n" * MIB + part(field) + END),
@@ -51,22 +54,34 @@ HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
     "nearly boundaries": (TYPE, lambda field: part(field, (b"\r\n--" + B[:-1]) * 200_000) + END),
     "returns only": (TYPE, lambda field: part(field, b"\r" * 4 * MIB) + END),
     "dashes only": (TYPE, lambda field: part(field, b"\r\n--" * MIB) + END),
-    "a large field": (TYPE, lambda _: b'--%s\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n' % (B, b"v" * 8 * MIB) + END),
-    "semicolons": (TYPE, lambda _: b"--%s\r\nContent-Disposition: form-data%s\r\n\r\n1\r\n" % (B, b";" * 100_000) + END),
-    "quotes": (TYPE, lambda _: b'--%s\r\nContent-Disposition: form-data; name="%s\r\n\r\n1\r\n' % (B, b'\\"' * 100_000) + END),
+    "a large field": (
+        TYPE,
+        lambda _: b'--%s\r\nContent-Disposition: form-data; name="a"\r\n\r\n%s\r\n' % (B, b"v" * 8 * MIB) + END,
+    ),
+    "semicolons": (
+        TYPE,
+        lambda _: b"--%s\r\nContent-Disposition: form-data%s\r\n\r\n1\r\n" % (B, b";" * 100_000) + END,
+    ),
+    "quotes": (
+        TYPE,
+        lambda _: b'--%s\r\nContent-Disposition: form-data; name="%s\r\n\r\n1\r\n' % (B, b'\\"' * 100_000) + END,
+    ),
     "a folded header": (TYPE, lambda field: part(field, extra=b"X-A: a\r\n" + b" b\r\n" * 100_000) + END),
-    "type with spaces": ("multipart/form-data; " + "a=b; " * 1200 + "boundary=attack-boundary", lambda field: part(field) + END),
+    "type with spaces": (
+        "multipart/form-data; " + "a=b; " * 1200 + "boundary=attack-boundary",
+        lambda field: part(field) + END,
+    ),
     "ReDoS in the type": ("multipart/form-data; !=" + '"' + "\\" * 7000, lambda field: part(field) + END),
     "many boundaries": (TYPE, lambda _: (b"--" + B + b"\r\n") * 200_000 + END),
     "nested": (TYPE, lambda field: part(field, extra=b"Content-Type: multipart/mixed; boundary=x\r\n") * 40 + END),
 }
 
 
-@pytest.mark.parametrize(("path", "field", "kind"), FORMS, ids=IDS)
+@pytest.mark.parametrize("form", FORMS, ids=IDS)
 @pytest.mark.parametrize("body", HOSTILE)
-def test_hostile_forms_hold_nobody_up(target: Any, doors: Any, body: str, path: str, field: str, kind: str) -> None:
+def test_hostile_forms_hold_nobody_up(target: Any, doors: Any, body: str, form: tuple[str, str, str]) -> None:
     """17: a form made to be slow to read is answered, below 500 and within 20 s, while /health answers within 1 s."""
-    media_type, make = HOSTILE[body]
+    (path, field, kind), (media_type, make) = form, HOSTILE[body]
     headers = {**who(target, doors, kind), "Content-Type": media_type}
     began = time.monotonic()
     with target.staying_awake():
@@ -81,37 +96,66 @@ def test_hostile_forms_hold_nobody_up(target: Any, doors: Any, body: str, path: 
 MALFORMED = {
     "nothing": (TYPE, b""),
     "only the end": (TYPE, END),
-    "another boundary": (TYPE, b'--other\r\nContent-Disposition: form-data; name="FIELD"; filename="a.png"\r\n\r\nx\r\n--other--\r\n'),
+    "another boundary": (
+        TYPE,
+        b'--other\r\nContent-Disposition: form-data; name="FIELD"; filename="a.png"\r\n\r\nx\r\n--other--\r\n',
+    ),
     "no boundary named": ("multipart/form-data", part("FIELD") + END),
     "an empty boundary": ("multipart/form-data; boundary=", part("FIELD") + END),
     "an empty quoted boundary": ('multipart/form-data; boundary=""', part("FIELD") + END),
-    "a long boundary": ("multipart/form-data; boundary=" + "b" * 300, part("FIELD").replace(B, b"b" * 300) + b"--" + b"b" * 300 + b"--\r\n"),
+    "a long boundary": (
+        "multipart/form-data; boundary=" + "b" * 300,
+        part("FIELD").replace(B, b"b" * 300) + b"--" + b"b" * 300 + b"--\r\n",
+    ),
     "a boundary with a line break": ("multipart/form-data; boundary=a%0d%0ab", part("FIELD") + END),
     "a boundary of others": ("multipart/form-data; boundary=\xe9\xff", part("FIELD") + END),
     "no disposition": (TYPE, b"--%s\r\nContent-Type: image/png\r\n\r\nx\r\n" % B + END),
     "an empty disposition": (TYPE, b"--%s\r\nContent-Disposition:\r\n\r\nx\r\n" % B + END),
     "no name": (TYPE, b'--%s\r\nContent-Disposition: form-data; filename="a.png"\r\n\r\nx\r\n' % B + END),
     "another name": (TYPE, part("nobody-asked-for-this") + END),
-    "no form-data": (TYPE, b'--%s\r\nContent-Disposition: attachment; name="FIELD"; filename="a.png"\r\n\r\nx\r\n' % B + END),
+    "no form-data": (
+        TYPE,
+        b'--%s\r\nContent-Disposition: attachment; name="FIELD"; filename="a.png"\r\n\r\nx\r\n' % B + END,
+    ),
     "an open quote": (TYPE, b'--%s\r\nContent-Disposition: form-data; name="FIELD; filename=a\r\n\r\nx\r\n' % B + END),
     "no colon": (TYPE, b'--%s\r\nContent-Disposition form-data; name="FIELD"\r\n\r\nx\r\n' % B + END),
     "a header that doesn't end": (TYPE, b'--%s\r\nContent-Disposition: form-data; name="FIELD"; filename="a.png"' % B),
     "a part that doesn't end": (TYPE, part("FIELD")),
     "cut in the end": (TYPE, part("FIELD") + END[:-4]),
-    "no blank line": (TYPE, b'--%s\r\nContent-Disposition: form-data; name="FIELD"; filename="a.png"\r\nx\r\n' % B + END),
+    "no blank line": (
+        TYPE,
+        b'--%s\r\nContent-Disposition: form-data; name="FIELD"; filename="a.png"\r\nx\r\n' % B + END,
+    ),
     "bare line feeds": (TYPE, (part("FIELD") + END).replace(b"\r\n", b"\n")),
     "bare returns": (TYPE, (part("FIELD") + END).replace(b"\r\n", b"\r")),
     "JSON": (TYPE, b'{"file": "x"}'),
     "binary": (TYPE, bytes(range(256)) * 16),
-    "the type of a form, urlencoded": ("application/x-www-form-urlencoded", b"file=x&upload_session_id=1&chunk_index=0"),
+    "the type of a form, urlencoded": (
+        "application/x-www-form-urlencoded",
+        b"file=x&upload_session_id=1&chunk_index=0",
+    ),
     "multipart of another kind": ("multipart/mixed; boundary=attack-boundary", part("FIELD") + END),
-    "a NUL in the header": (TYPE, part("FIELD", extra=b"X-A: a\x00b\r\n").replace(b"form-data", b"form\x00-data") + END),
-    "two dispositions": (TYPE, part("FIELD", extra=b'Content-Disposition: form-data; name="other"; filename="b.png"\r\n') + END),
+    "a NUL in the header": (
+        TYPE,
+        part("FIELD", extra=b"X-A: a\x00b\r\n").replace(b"form-data", b"form\x00-data") + END,
+    ),
+    "two dispositions": (
+        TYPE,
+        part("FIELD", extra=b'Content-Disposition: form-data; name="other"; filename="b.png"\r\n') + END,
+    ),
     "base64 inside": (TYPE, part("FIELD", b"eA==", b"Content-Transfer-Encoding: base64\r\n") + END),
     "a coding inside": (TYPE, part("FIELD", gzip.compress(b"x"), b"Content-Encoding: gzip\r\n") + END),
 }
 # What a lenient reader may take as it stands: the bytes are then stored as they were sent.
-LENIENT = {"two dispositions", "base64 inside", "a coding inside", "bare line feeds", "multipart of another kind", "no form-data", "an open quote"}
+LENIENT = {
+    "two dispositions",
+    "base64 inside",
+    "a coding inside",
+    "bare line feeds",
+    "multipart of another kind",
+    "no form-data",
+    "an open quote",
+}
 
 
 @pytest.mark.parametrize(("path", "field", "kind"), FORMS, ids=IDS)
@@ -147,7 +191,11 @@ def test_forms_that_drip(target: Any, doors: Any, path: str, field: str, kind: s
     body = fields + part(field, image) + END
     with target.connect() as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        peer.sendall(target.head("POST", path, {**who(target, doors, kind), "Content-Type": TYPE, "Content-Length": str(len(body))}))
+        peer.sendall(
+            target.head(
+                "POST", path, {**who(target, doors, kind), "Content-Type": TYPE, "Content-Length": str(len(body))}
+            )
+        )
         for byte in body:
             peer.sendall(bytes([byte]))
         answer = target.finish(peer)
@@ -172,7 +220,9 @@ def test_coded_bodies_are_never_inflated(target: Any, doors: Any, coding: str) -
         target.ask("POST", "/upload", {**headers, **form_headers}, gzip.compress(form)),
         target.ask("POST", "/v1/files", {**headers, **form_headers}, gzip.compress(form)),
         target.ask("POST", "/api/upload", {"Content-Encoding": coding, **form_headers}, gzip.compress(form)),
-        target.send_json("POST", "/upload/init", {**doors.subject.who, "Content-Encoding": coding}, gzip.compress(b"{}")),
+        target.send_json(
+            "POST", "/upload/init", {**doors.subject.who, "Content-Encoding": coding}, gzip.compress(b"{}")
+        ),
         target.send_json("POST", "/v1/tokens", headers, gzip.compress(b'{"label": "a"}')),
     ]
 
@@ -182,7 +232,9 @@ def test_coded_bodies_are_never_inflated(target: Any, doors: Any, coding: str) -
     assert {400, 415, 422} >= {answer.status for answer in answers[3:]}
 
 
-@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, gzip", "gzip", "identity", "chunked, chunked", "xchunked", "deflate"])
+@pytest.mark.parametrize(
+    "coding", ["gzip, chunked", "chunked, gzip", "gzip", "identity", "chunked, chunked", "xchunked", "deflate"]
+)
 def test_transfer_codings(target: Any, doors: Any, coding: str) -> None:
     """19, 21: a transfer coding other than `chunked` is refused, and its bytes are never unpacked."""
     packed = gzip.compress(bytes(MIB))
@@ -281,12 +333,16 @@ def test_hostile_json(target: Any, doors: Any, kind: str) -> None:
 FINE = {"prototype", "null", "an escaped NUL", "a late date", "an early date", "many keys", "duplicate keys", "a date"}
 
 
-@pytest.mark.parametrize("media_type", ["text/plain", "application/x-www-form-urlencoded", "", "text/html", "multipart/form-data"])
-def test_json_under_another_type(target: Any, doors: Any, media_type: str) -> None:
+@pytest.mark.parametrize(
+    "media_type", ["text/plain", "application/x-www-form-urlencoded", "", "text/html", "multipart/form-data"]
+)
+def test_json_under_another_type(target: Any, media_type: str) -> None:
     """23, 28: JSON that a page could send without asking first (a simple request) changes nothing."""
     name = f"user-{secrets.token_hex(4)}"
     body = json.dumps({"name": name}).encode()
-    answer = target.ask("POST", "/v1/users", {**target.admin, "Content-Type": media_type} if media_type else target.admin, body)
+    answer = target.ask(
+        "POST", "/v1/users", {**target.admin, "Content-Type": media_type} if media_type else target.admin, body
+    )
 
     assert answer.status in (400, 415, 422)
     assert 404 == target.ask("GET", f"/v1/users/{name}", target.admin).status

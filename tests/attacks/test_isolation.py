@@ -1,5 +1,6 @@
 """Other people's things: as missing as what never was, under ids that nobody guesses (threats 11, 12 and 13)."""
 
+import base64
 import hashlib
 import math
 import re
@@ -24,7 +25,13 @@ def owned_by_user(target: Any, doors: Any) -> SimpleNamespace:
     link = target.send_json("POST", f"/v1/files/{sent.id}/links", alice.who, {"max_downloads": 5}).json()
     token = target.send_json("POST", "/v1/tokens", alice.who, {"label": "mine"}).json()
     return SimpleNamespace(
-        name=alice.name, who=alice.who, file=sent.id, short=about["short_id"], named=named.id, link=link["id"], token=token["id"]
+        name=alice.name,
+        who=alice.who,
+        file=sent.id,
+        short=about["short_id"],
+        named=named.id,
+        link=link["id"],
+        token=token["id"],
     )
 
 
@@ -69,10 +76,7 @@ def said(target: Any, who: Any, attempt: Any, instead: str | None = None) -> tup
     if instead is not None:
         path = path.replace(id, instead)
         body = {name: instead if value == id else value for name, value in body.items()} if body else body
-    if body is None:
-        answer = target.ask(method, path, who)
-    else:
-        answer = target.send_json(method, path, who, body)
+    answer = target.ask(method, path, who) if body is None else target.send_json(method, path, who, body)
     return answer.status, answer.text.replace(instead or id, "ID"), answer.one("ETag")
 
 
@@ -86,7 +90,9 @@ def random_like(id: str) -> str:
 def test_what_is_a_users_is_missing_for_others(target: Any, doors: Any, kind: str) -> None:
     """11: to anybody else a user's file, link, token and record are answered as an id that never was."""
     owned = owned_by_user(target, doors)
-    stranger = {"user": target.user, "subject": target.subject, "service": lambda: SimpleNamespace(who=target.service)}[kind]()
+    stranger = {"user": target.user, "subject": target.subject, "service": lambda: SimpleNamespace(who=target.service)}[
+        kind
+    ]()
     wrong = {}
     for attempt in attempts_on_user(owned):
         got = said(target, stranger.who, attempt)
@@ -104,11 +110,23 @@ def test_what_is_a_users_is_missing_for_others(target: Any, doors: Any, kind: st
 def test_a_links_id_alone_opens_nothing_signed(target: Any, doors: Any) -> None:
     """11: a signed link doesn't open with another's signature, a later end, or none."""
     owned = owned_by_user(target, doors)
-    urls = [target.send_json("POST", f"/v1/files/{id}/links", owned.who, {"expires_in": 60}).json()["url"] for id in (owned.file, owned.named)]
+    urls = [
+        target.send_json("POST", f"/v1/files/{id}/links", owned.who, {"expires_in": 60}).json()["url"]
+        for id in (owned.file, owned.named)
+    ]
     one, other = map(urlsplit, urls)
     later = re.sub(r"expires=\d+", lambda found: f"expires={int(found[0][8:]) + 9999}", one.query)
-    wrong = [one.path, f"{one.path}?{other.query}", f"{one.path}?{later}", f"{one.path}?{one.query[:-1]}", f"{one.path}?{one.query}A"]
-    wrong += [f"{one.path}?{re.sub('signature=.*', 'signature=', one.query)}", f"{one.path}?{re.sub('expires=[0-9]+', 'expires=', one.query)}"]
+    wrong = [
+        one.path,
+        f"{one.path}?{other.query}",
+        f"{one.path}?{later}",
+        f"{one.path}?{one.query[:-1]}",
+        f"{one.path}?{one.query}A",
+    ]
+    wrong += [
+        f"{one.path}?{re.sub('signature=.*', 'signature=', one.query)}",
+        f"{one.path}?{re.sub('expires=[0-9]+', 'expires=', one.query)}",
+    ]
 
     assert 200 == target.ask("GET", f"{one.path}?{one.query}").status
     assert [] == [path for path in wrong if target.ask("GET", path).status not in (401, 403, 404, 410, 422, 400)]
@@ -194,19 +212,42 @@ def test_a_narrow_token_makes_no_wider_one(target: Any, doors: Any) -> None:
         target.send_json("POST", "/v1/tokens", alice.who, {"scopes": ["read"]}).json()["token"],
         target.send_json("POST", "/v1/tokens", alice.who, {"scopes": ["read"], "file_id": mine}).json()["token"],
     ]
-    asked = [{"scopes": ["admin"]}, {"scopes": ["read", "write"]}, {"scopes": ["delete"]}, {"user": target.user().name}, {"user": None, "scopes": ["admin", "read"]}]
+    asked = [
+        {"scopes": ["admin"]},
+        {"scopes": ["read", "write"]},
+        {"scopes": ["delete"]},
+        {"user": target.user().name},
+        {"user": None, "scopes": ["admin", "read"]},
+    ]
     for token in narrow:
         who = target.bearer(token)
-        assert [] == [body for body in asked if target.send_json("POST", "/v1/tokens", who, body).status not in (401, 403, 404, 422)]
-        for method, path in (("DELETE", f"/v1/files/{mine}"), ("PUT", "/v1/by-name/x"), ("POST", "/v1/files?filename=x"), ("POST", "/upload"), ("DELETE", "/delete_all?confirm=yes")):
-            assert target.ask(method, path, who, b"x" if method in ("PUT", "POST") else None).status in (401, 403, 404), path
+        assert [] == [
+            body
+            for body in asked
+            if target.send_json("POST", "/v1/tokens", who, body).status not in (401, 403, 404, 422)
+        ]
+        for method, path in (
+            ("DELETE", f"/v1/files/{mine}"),
+            ("PUT", "/v1/by-name/x"),
+            ("POST", "/v1/files?filename=x"),
+            ("POST", "/upload"),
+            ("DELETE", "/delete_all?confirm=yes"),
+        ):
+            assert target.ask(method, path, who, b"x" if method in ("PUT", "POST") else None).status in (
+                401,
+                403,
+                404,
+            ), path
     one_file = target.bearer(narrow[1])
     wider = target.send_json("POST", "/v1/tokens", one_file, {"scopes": ["read"]})
 
     assert 200 == target.ask("GET", f"/v1/files/{mine}/content", one_file).status
     assert 404 == target.ask("GET", f"/v1/files/{other}/content", one_file).status
     assert [mine] == [one["id"] for one in target.ask("GET", "/v1/files", one_file).json()["files"]]
-    assert wider.status in (401, 403) or 404 == target.ask("GET", f"/v1/files/{other}/content", target.bearer(wider.json()["token"])).status
+    assert (
+        wider.status in (401, 403)
+        or 404 == target.ask("GET", f"/v1/files/{other}/content", target.bearer(wider.json()["token"])).status
+    )
 
 
 def test_old_tokens_end(target: Any) -> None:
@@ -250,9 +291,11 @@ def bits(ids: list[str]) -> float:
 
 
 def test_ids_cannot_be_guessed(target: Any, doors: Any) -> None:
-    """12: 96 bits where an id is the secret (links, gallery, sessions, tokens), 44 where it isn't; none is like another."""
+    """12: ids have 96 bits where they are the secret (links, gallery, sessions, tokens), and 44 where they aren't."""
     files = [doors["v1-raw"](b"x", "x").answer.json() for _ in range(24)]
-    links = [target.send_json("POST", f"/v1/files/{files[0]['id']}/links", doors.user.who, {}).json() for _ in range(24)]
+    links = [
+        target.send_json("POST", f"/v1/files/{files[0]['id']}/links", doors.user.who, {}).json() for _ in range(24)
+    ]
     images = [doors["gallery"](b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR").id.removesuffix(".png") for _ in range(24)]
     sessions = [doors.begin(7_000_000 + n, "x").json()["data"]["upload_session_id"] for n in range(24)]
     tokens = [target.send_json("POST", "/v1/tokens", doors.user.who, {}).json()["token"] for _ in range(24)]
@@ -341,7 +384,7 @@ def test_announced_bytes_must_be_sent(target: Any, doors: Any) -> None:
     data = secrets.token_bytes(2000)
     doors["v1-raw"](data, "secret.bin")
     thief = target.user()
-    digest = f"sha-256=:{__import__('base64').b64encode(hashlib.sha256(data).digest()).decode()}:"
+    digest = f"sha-256=:{base64.b64encode(hashlib.sha256(data).digest()).decode()}:"
     for name in ("Content-Digest", "Repr-Digest", "If-None-Match", "X-Content-SHA256"):
         answer = target.ask("POST", "/v1/files?filename=a", {**thief.who, name: digest}, b"")
         assert answer.status in (201, 400, 409, 412, 422)

@@ -1,4 +1,6 @@
-"""Hostile names through every door: a name is data, and never a path, a header or a surprise (threats 1, 5 and 26)."""
+"""Hostile names through every door: a name is data, and never a path, a header or a surprise (threats 1, 5, 26)."""
+
+# ruff: noqa: RUF001  # characters that look like others are the point
 
 import re
 import secrets
@@ -47,10 +49,46 @@ _CONTROLS = [f"a{chr(code)}b" for code in [*range(0x01, 0x20), *range(0x7F, 0xA0
 _SPACES = [f"a{chr(code)}b" for code in [0xA0, 0x1680, *range(0x2000, 0x2010), 0x2028, 0x2029, 0x202F, 0x205F, 0x3000]]
 _DIRECTIONS = [f"a{chr(code)}txt.exe" for code in [*range(0x202A, 0x202F), *range(0x2066, 0x206A), 0x061C, 0x200E]]
 _SCRIPTS = [
-    *("Ω≈ç√∫˜µ≤≥÷", "åß∂ƒ©˙∆˚¬…æ", "Ёлка-ЉЩ", "田中さん", "部落格", "사회과학원", "𠜎𠜱𠝹", "ヽ༼ຈل͜ຈ༽ﾉ", "เอกสาร", "ไฟล์", "Ⱥ"),
+    *(
+        "Ω≈ç√∫˜µ≤≥÷",
+        "åß∂ƒ©˙∆˚¬…æ",
+        "Ёлка-ЉЩ",
+        "田中さん",
+        "部落格",
+        "사회과학원",
+        "𠜎𠜱𠝹",
+        "ヽ༼ຈل͜ຈ༽ﾉ",
+        "เอกสาร",
+        "ไฟล์",
+        "Ⱥ",
+    ),
     *("الملف", "قائمة.txt", "בְּרֵאשִׁית", "test⁠test", "ﷺ", "ß", "ẞ", "İ", "ı", "K", "Å", "ﬀ", "ǅ", "ａｂｃ", "ⓐⓑ"),
-    *("é", "e\u0301", "Å", "A\u030a", "가", "\u1100\u1161", "Z̡̖̜͖̰̣͉̜a̶͎l̸̙g̖o", "\u0301", "a" + "\u0300" * 60, "\U000e0041", "\ue000"),
-    *("😍", "👩🏽", "👾 🙇", "🇺🇸🇷🇺", "👨‍👩‍👧‍👦", "0️⃣", "🏴\U000e0067\U000e0062\U000e007f", "☃", "\U0010ffff", "𝕿𝖍𝖊", "𝐇"),
+    *(
+        "é",
+        "e\u0301",
+        "Å",
+        "A\u030a",
+        "가",
+        "\u1100\u1161",
+        "Z̡̖̜͖̰̣͉̜a̶͎l̸̙g̖o",
+        "\u0301",
+        "a" + "\u0300" * 60,
+        "\U000e0041",
+        "\ue000",
+    ),
+    *(
+        "😍",
+        "👩🏽",
+        "👾 🙇",
+        "🇺🇸🇷🇺",
+        "👨‍👩‍👧‍👦",
+        "0️⃣",
+        "🏴\U000e0067\U000e0062\U000e007f",
+        "☃",
+        "\U0010ffff",
+        "𝕿𝖍𝖊",
+        "𝐇",
+    ),
 ]
 _INJECTIONS = [
     *("<script>alert(1)</script>", "</title><svg onload=alert(1)>", '"><img src=x onerror=alert(1)>', "' onfocus=x '"),
@@ -62,7 +100,13 @@ _INJECTIONS = [
     *("../../etc/shadow%00", "/dev/null", "/dev/stdin", "PRN", "LPT1", "CLOCK$", "A:", "ZZ:", "a::$DATA", "x.lnk"),
     *("[](x)", "![a](b)", "**b**", "\\u0000", "\\x00", "\\n", "\\", "a\\", "a=b; filename=c", 'a"; filename="c'),
     *("UTF-8''a", "utf-8'en'a%20b", "=?utf-8?B?YQ==?=", "a; size=1", "a,b", "a%zz", "%", "%%", "%2", "+", "a+b", "#x"),
-    *("Dr. X's file (1).txt", "If you're reading this.txt", "Power لُلُصّبُلُلصّبُررً ॣ ॣh ॣ ॣ 冗", "Roses are [0;31mred", "a" * 200),
+    *(
+        "Dr. X's file (1).txt",
+        "If you're reading this.txt",
+        "Power لُلُصّبُلُلصّبُررً ॣ ॣh ॣ ॣ 冗",
+        "Roses are [0;31mred",
+        "a" * 200,
+    ),
 ]
 NAUGHTY = list(
     dict.fromkeys([*_NUMBERS, *_WORDS, *_MARKS, *_CONTROLS, *_SPACES, *_DIRECTIONS, *_SCRIPTS, *_INJECTIONS])
@@ -134,7 +178,9 @@ def test_nasty_names_in_the_extended_parameter(target: Any, doors: Any, door: st
     assert [] == strays(target)
 
 
-@pytest.mark.parametrize("name", [b"\xff\xfe.bin", b"\xed\xa0\x80.bin", b"\xc0\xae\xc0\xae\xc0\xaf.bin", b"a\xe9.bin", b"\x80"])
+@pytest.mark.parametrize(
+    "name", [b"\xff\xfe.bin", b"\xed\xa0\x80.bin", b"\xc0\xae\xc0\xae\xc0\xaf.bin", b"a\xe9.bin", b"\x80"]
+)
 def test_names_that_are_no_text(target: Any, doors: Any, name: bytes) -> None:
     """1, 26: bytes that aren't UTF-8 are taken in some way that can be read back, or refused; never a 5xx."""
     percent = quote(name, safe="")
@@ -176,7 +222,9 @@ def test_a_session_id_is_no_path(target: Any, doors: Any, session: str) -> None:
     assert [] == strays(target)
 
 
-@pytest.mark.parametrize("index", ["../0", "/0", "0/../1", "-1", "0x1", "1e3", " 1", "+1", "1_0", "٣", "9" * 30, "", "1.0", "0\x00"])
+@pytest.mark.parametrize(
+    "index", ["../0", "/0", "0/../1", "-1", "0x1", "1e3", " 1", "+1", "1_0", "٣", "9" * 30, "", "1.0", "0\x00"]
+)
 def test_a_chunk_index_is_a_number(target: Any, doors: Any, index: str) -> None:
     """1: an index that isn't plain decimal digits in range is refused, and nothing is made of it."""
     begun = doors.begin(990_001, "a.bin").json()["data"]["upload_session_id"]
@@ -193,7 +241,9 @@ def test_naughty_strings_as_names(target: Any, doors: Any, door: str) -> None:
     assert {} == faults
 
 
-@pytest.mark.parametrize("name", ["CON", "NUL", "trailing.", "trailing..", "a~1.txt", "Ünïcode.txt", "e\u0301.txt", "é.txt"])
+@pytest.mark.parametrize(
+    "name", ["CON", "NUL", "trailing.", "trailing..", "a~1.txt", "Ünïcode.txt", "e\u0301.txt", "é.txt"]
+)
 @pytest.mark.parametrize("door", ["relay-form", "relay-raw", "blobs-form", "chunks", "v1-form", "v1-raw", "by-name"])
 def test_reserved_names_are_kept(doors: Any, door: str, name: str) -> None:
     """26: names that other systems reserve, and both normal forms of Unicode, are kept as they were sent."""
@@ -211,7 +261,10 @@ def test_normal_forms_are_two_names(target: Any, doors: Any) -> None:
     assert [name.encode() for name in names] == [target.ask("GET", one.path, one.who).body for one in sent]
 
 
-@pytest.mark.parametrize("line", ["\r\nX-Injected: 1", "%0d%0aX-Injected: 1", "\nX-Injected: 1", "\rX-Injected: 1", "\u560d\u560aX-Injected: 1"])
+@pytest.mark.parametrize(
+    "line",
+    ["\r\nX-Injected: 1", "%0d%0aX-Injected: 1", "\nX-Injected: 1", "\rX-Injected: 1", "\u560d\u560aX-Injected: 1"],
+)
 @pytest.mark.parametrize("door", DOORS)
 def test_no_header_is_injected(target: Any, doors: Any, door: str, line: str) -> None:
     """5: a line break in a name, raw or percent-encoded, never begins a header of the answer, the page or a HEAD."""
@@ -221,12 +274,25 @@ def test_no_header_is_injected(target: Any, doors: Any, door: str, line: str) ->
 
     for answer in [sent.answer, *reads]:
         assert 200 <= answer.status < 500
-        assert b"x-injected" not in [name.partition(b":")[0].strip().lower() for name in re.split(rb"[\r\n]", answer.head)]
+        assert b"x-injected" not in [
+            name.partition(b":")[0].strip().lower() for name in re.split(rb"[\r\n]", answer.head)
+        ]
 
 
 @pytest.mark.parametrize(
     "media_type",
-    ["text/plain\r\n X-Injected: 1", "text/plain%0d%0aX-Injected: 1", "text/plain\tx", "text/plain\x00", "text/plain; a=\xe9", "x" * 4000, "", "/", "text", "text/plain, text/html"],
+    [
+        "text/plain\r\n X-Injected: 1",
+        "text/plain%0d%0aX-Injected: 1",
+        "text/plain\tx",
+        "text/plain\x00",
+        "text/plain; a=\xe9",
+        "x" * 4000,
+        "",
+        "/",
+        "text",
+        "text/plain, text/html",
+    ],
 )
 @pytest.mark.parametrize("door", ["relay-form", "blobs-form", "v1-form", "chunks"])
 def test_types_stay_in_their_header(target: Any, doors: Any, door: str, media_type: str) -> None:
@@ -242,7 +308,9 @@ def test_types_stay_in_their_header(target: Any, doors: Any, door: str, media_ty
         assert 1 == len(read.all("Content-Type"))
 
 
-@pytest.mark.parametrize("header", ["X-Request-ID", "Origin", "Range", "If-None-Match", "Accept-Language", "X-Forwarded-For"])
+@pytest.mark.parametrize(
+    "header", ["X-Request-ID", "Origin", "Range", "If-None-Match", "Accept-Language", "X-Forwarded-For"]
+)
 def test_request_headers_are_not_echoed_raw(target: Any, header: str) -> None:
     """5: what a request's header says doesn't come back as a header's line."""
     answer = target.ask("GET", "/ping", [(header, "a\x0b%0d%0aX-Injected: 1")])

@@ -1,4 +1,4 @@
-"""Requests that ask too much: ranges by the thousand, other origins, floods from forged addresses (threats 22 to 24)."""
+"""Requests that ask too much: thousands of ranges, other origins, floods from forged addresses (threats 22 to 24)."""
 
 import re
 import secrets
@@ -59,13 +59,21 @@ def test_range_floods_cost_little(target: Any, doors: Any, flood: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("asked", "start", "end"),
-    [("bytes=0-0", 0, 1), ("bytes=5-9", 5, 10), ("bytes=102399-", 102399, 102400), ("bytes=-7", 102393, 102400), ("bytes=0-99999999999", 0, 102400), ("bytes=-999999999", 0, 102400), ("BYTES=1-2", 1, 3)],
+    ("asked", "span"),
+    [
+        ("bytes=0-0", (0, 1)),
+        ("bytes=5-9", (5, 10)),
+        ("bytes=102399-", (102399, 102400)),
+        ("bytes=-7", (102393, 102400)),
+        ("bytes=0-99999999999", (0, 102400)),
+        ("bytes=-999999999", (0, 102400)),
+        ("BYTES=1-2", (1, 3)),
+    ],
 )
 @pytest.mark.parametrize("door", DOORS)
-def test_one_range(target: Any, doors: Any, door: str, asked: str, start: int, end: int) -> None:
+def test_one_range(target: Any, doors: Any, door: str, asked: str, span: tuple[int, int]) -> None:
     """22: one range is these bytes and no others, and says so (RFC 9110 §14)."""
-    sent = stored(doors, door)
+    (start, end), sent = span, stored(doors, door)
     whole = target.ask("GET", sent.path, sent.who).body
     answer = target.ask("GET", sent.path, {**sent.who, "Range": asked})
 
@@ -83,7 +91,26 @@ def test_ranges_past_the_end(target: Any, doors: Any, asked: str) -> None:
     assert (416, f"bytes */{len(DATA)}") == (answer.status, answer.one("Content-Range"))
 
 
-@pytest.mark.parametrize("asked", ["bytes=9-5", "bytes=a-b", "bytes=1", "bytes=", "bytes", "lines=1-2", "bytes=--1", "bytes=-1-2", "bytes=٣-٤", "bytes=0x0-0x5", "bytes=1_0-2_0", "bytes=+1-+2", "bytes=1.0-2", "bytes=0-0;x", "\x00"])
+@pytest.mark.parametrize(
+    "asked",
+    [
+        "bytes=9-5",
+        "bytes=a-b",
+        "bytes=1",
+        "bytes=",
+        "bytes",
+        "lines=1-2",
+        "bytes=--1",
+        "bytes=-1-2",
+        "bytes=٣-٤",
+        "bytes=0x0-0x5",
+        "bytes=1_0-2_0",
+        "bytes=+1-+2",
+        "bytes=1.0-2",
+        "bytes=0-0;x",
+        "\x00",
+    ],
+)
 def test_ranges_that_are_none(target: Any, doors: Any, asked: str) -> None:
     """22: what isn't a range is as if it weren't there, or refused; never a wrong part."""
     sent = stored(doors, "v1-raw")
@@ -105,7 +132,10 @@ def test_several_ranges(target: Any, doors: Any) -> None:
     assert [(0, 4), (1000, 1009), (102397, 102399)] == [(int(one), int(other)) for one, other in found]
     for start, end in found:
         piece = DATA[int(start) : int(end) + 1]
-        assert b"bytes %s-%s/102400\r\n\r\n%s\r\n--%s" % (start, end, piece, boundary[1].strip('"').encode()) in answer.body
+        assert (
+            b"bytes %s-%s/102400\r\n\r\n%s\r\n--%s" % (start, end, piece, boundary[1].strip('"').encode())
+            in answer.body
+        )
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -129,16 +159,48 @@ def test_conditions_and_heads(target: Any, doors: Any, door: str) -> None:
 
 # --- other origins (23) ---------------------------------------------------------------------------------------------
 
-ORIGINS = ["https://evil.example", "null", "http://localhost", "https://good.example.evil.example", "https://goodxexample", "file://", "https://good.example:444", "http://good.example", "https://good.example/", "https://GOOD.example@evil.example", "*", "a b"]
-ROUTES = [("GET", "/list"), ("POST", "/upload"), ("POST", "/api/upload"), ("GET", "/user/x"), ("DELETE", "/delete/x"), ("GET", "/v1/files"), ("PATCH", "/v1/files/x"), ("POST", "/upload/init"), ("GET", "/s/x"), ("GET", "/health"), ("GET", "/nowhere")]
+ORIGINS = [
+    "https://evil.example",
+    "null",
+    "http://localhost",
+    "https://good.example.evil.example",
+    "https://goodxexample",
+    "file://",
+    "https://good.example:444",
+    "http://good.example",
+    "https://good.example/",
+    "https://GOOD.example@evil.example",
+    "*",
+    "a b",
+]
+ROUTES = [
+    ("GET", "/list"),
+    ("POST", "/upload"),
+    ("POST", "/api/upload"),
+    ("GET", "/user/x"),
+    ("DELETE", "/delete/x"),
+    ("GET", "/v1/files"),
+    ("PATCH", "/v1/files/x"),
+    ("POST", "/upload/init"),
+    ("GET", "/s/x"),
+    ("GET", "/health"),
+    ("GET", "/nowhere"),
+]
 
 
 @pytest.mark.parametrize("origin", ORIGINS)
 def test_no_origin_gets_credentials(target: Any, origin: str) -> None:
     """23: whatever the origin, no answer and no preflight lets it send cookies or other credentials along."""
     for method, path in ROUTES:
-        wish = {"Origin": origin, "Access-Control-Request-Method": method, "Access-Control-Request-Headers": "authorization"}
-        answers = [target.ask("OPTIONS", path, wish), target.ask(method, path, {"Origin": origin}, b"" if method in ("POST", "PATCH") else None)]
+        wish = {
+            "Origin": origin,
+            "Access-Control-Request-Method": method,
+            "Access-Control-Request-Headers": "authorization",
+        }
+        answers = [
+            target.ask("OPTIONS", path, wish),
+            target.ask(method, path, {"Origin": origin}, b"" if method in ("POST", "PATCH") else None),
+        ]
         for answer in answers:
             assert "true" != answer.one("Access-Control-Allow-Credentials").lower()
             assert answer.one("Access-Control-Allow-Origin") in ("", "*"), path
@@ -161,7 +223,10 @@ def test_only_the_listed_origin_is_let_in(strict: Any) -> None:
     for method, path in ROUTES[:5]:
         wish = {"Access-Control-Request-Method": method}
         for origin in ORIGINS:
-            answers = [strict.ask("OPTIONS", path, {"Origin": origin, **wish}), strict.elsewhere().ask("GET", path, {"Origin": origin})]
+            answers = [
+                strict.ask("OPTIONS", path, {"Origin": origin, **wish}),
+                strict.elsewhere().ask("GET", path, {"Origin": origin}),
+            ]
             assert [""] * 2 == [answer.one("Access-Control-Allow-Origin") for answer in answers], origin
         good = strict.ask("OPTIONS", path, {"Origin": "https://good.example", **wish})
         assert "https://good.example" == good.one("Access-Control-Allow-Origin")
@@ -174,7 +239,14 @@ def test_safe_methods_change_nothing(target: Any, doors: Any, method: str) -> No
     person = target.user()
     sent = doors["blobs-form"](b"stays", who=person.who)
     paths = [f"/delete/{sent.id}", "/delete_all?confirm=yes&function=all", "/delete_all/?confirm=yes&function=expired"]
-    paths += ["/upload/file", "/upload/init", "/upload/complete", f"/v1/tokens?user={person.name}", "/upload", "/api/upload"]
+    paths += [
+        "/upload/file",
+        "/upload/init",
+        "/upload/complete",
+        f"/v1/tokens?user={person.name}",
+        "/upload",
+        "/api/upload",
+    ]
     paths += [f"/user/{person.name}?function=change_token"] if method != "GET" else []
     for path in paths:
         target.ask(method, path, person.who)
@@ -188,14 +260,16 @@ def test_no_cookies(target: Any) -> None:
     """23: the server sets no cookie anywhere, so there is none that a page could ride on."""
     paths = ["/", "/docs", "/redoc", "/health", "/list", "/v1/me", "/s/x", "/user/x", "/upload/files", "/openapi.json"]
 
-    assert [] == [path for path in paths for who in ({}, target.admin) if target.ask("GET", path, who).all("Set-Cookie")]
+    assert [] == [
+        path for path in paths for who in ({}, target.admin) if target.ask("GET", path, who).all("Set-Cookie")
+    ]
 
 
 # --- rates (24) -----------------------------------------------------------------------------------------------------
 
 
 def test_a_flood_is_stopped(strict: Any) -> None:
-    """24, B7: past the rate it is 429 with a Retry-After that a client can wait for, on every door and with every token."""
+    """24, B7: past the rate it is 429 with a Retry-After to wait for, on every door and with every token."""
     person = strict.user()
     again = strict.send_json("POST", "/v1/tokens", person.who, {}).json()["token"]
     paths = ["/list", "/v1/me", "/auth", "/v1/files"]
@@ -239,7 +313,10 @@ def test_only_our_proxy_is_believed(strict: Any) -> None:
     assert 429 == forged[-1]
     assert 415 == knock("203.0.113.8")
     assert 415 == knock("203.0.113.7, 203.0.113.9")
-    assert {400, 415, 429} >= {knock(said) for said in ("", ",,,", "no address", "203.0.113.7" + ",1.1.1.1" * 4000, "\x1b[2J", "::1", "[::1]:80")}
+    assert {400, 415, 429} >= {
+        knock(said)
+        for said in ("", ",,,", "no address", "203.0.113.7" + ",1.1.1.1" * 4000, "\x1b[2J", "::1", "[::1]:80")
+    }
 
 
 def test_one_users_flood_is_their_own(strict: Any) -> None:
@@ -267,12 +344,14 @@ def test_a_refused_flood_sends_no_bodies(strict: Any) -> None:
     assert kept == strict.kept()
 
 
-def test_wrong_tokens_are_counted(make_target: Callable[..., Any], doors_of: Any) -> None:
-    """8, 24: guessing at tokens costs the same as guessing at links, or at least tells nothing and holds nobody up."""
+def test_wrong_tokens_hold_nobody_up(make_target: Callable[..., Any]) -> None:
+    """8, 24: guessing at tokens tells nothing, and holds up nobody who has one."""
     target = make_target()
     guesser, person = target.elsewhere(), target.user()
     with target.staying_awake():
-        statuses = {guesser.ask("GET", "/list", target.bearer(f"cya_{secrets.token_urlsafe(32)}")).status for _ in range(300)}
+        statuses = {
+            guesser.ask("GET", "/list", target.bearer(f"cya_{secrets.token_urlsafe(32)}")).status for _ in range(300)
+        }
 
     assert {401, 429} >= statuses
     assert 200 == guesser.ask("GET", "/list", person.who).status

@@ -1,6 +1,6 @@
 """Build the application: middleware order, routes, documents."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any
 
@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Match, compile_path
+from starlette.routing import BaseRoute, Match, compile_path
 from starlette.types import ASGIApp
 
 from carryall.http import openapi, problems
@@ -100,15 +100,22 @@ def _with_allow(api: FastAPI, routes: Sequence[ByteRoute]) -> Callable[[Request,
     """Tell a wrong method from a wrong path over both kinds of routes (RFC 9110 §15.5.6)."""
 
     async def answer(request: Request, error: Exception) -> Response:
-        # A 405 comes from the router alone, which knows the first route of a path; a route's own 404 stays as it is.
-        is_routers = isinstance(error, HTTPException) and (error.status_code == 405 or "route" not in request.scope)
-        if is_routers and error.status_code in (404, 405):
+        status = error.status_code if isinstance(error, HTTPException) else 0
+        # A 405 is the router's own word and names one route's methods; a 404 may be a route's, and then stays.
+        if status == 405 or (status == 404 and "route" not in request.scope):
             allowed = methods_at(api, routes, request.scope["path"])
             if allowed:
                 error = HTTPException(405, "Method Not Allowed", headers={"Allow": ", ".join(sorted(allowed))})
         return await problems.on_http_error(request, error)
 
     return answer
+
+
+def plain_routes(api: FastAPI) -> Iterator[BaseRoute]:
+    """Walk FastAPI's routes; those of an included router stand one level down."""
+    for route in api.routes:
+        included = getattr(route, "original_router", None)
+        yield from included.routes if included is not None else [route]
 
 
 def methods_at(api: FastAPI, routes: Sequence[ByteRoute], path: str) -> set[str]:
@@ -118,7 +125,7 @@ def methods_at(api: FastAPI, routes: Sequence[ByteRoute], path: str) -> set[str]
         if compile_path(byte_route.path)[0].match(path):
             allowed.update(byte_route.methods)
     scope = {"type": "http", "method": "", "path": path, "root_path": ""}
-    for route in api.routes:
+    for route in plain_routes(api):
         match, _ = route.matches(scope)
         if match is not Match.NONE:
             allowed.update(getattr(route, "methods", None) or ())
@@ -130,7 +137,9 @@ def check_collisions(api: FastAPI, routes: Sequence[ByteRoute]) -> None:
     seen: set[tuple[str, str]] = set()
     listed = [(method, route.path) for route in routes for method in route.methods]
     listed += [
-        (method, getattr(route, "path", "")) for route in api.routes for method in getattr(route, "methods", None) or ()
+        (method, getattr(route, "path", ""))
+        for route in plain_routes(api)
+        for method in getattr(route, "methods", None) or ()
     ]
     for one in listed:
         if one in seen:

@@ -87,6 +87,36 @@ def operation(
     }
 
 
+def download(
+    what: str, *, tag: str, security: str, parameters: Iterable[dict[str, Any]], refusals: Iterable[int]
+) -> dict[str, Operation]:
+    """Describe GET and HEAD of a file's bytes, which http/download.py answers alike everywhere.
+
+    Args:
+        what: completes "Read …" and "Describe … by its headers".
+        refusals: beside those that every download has.
+    """
+    listed = list(parameters)
+    return {
+        "get": operation(
+            f"Read {what}",
+            tag=tag,
+            security=security,
+            parameters=listed,
+            answer={200: BINARY, 206: BINARY, 304: None},
+            refusals=sorted({404, 412, 416, 503, *refusals}),
+        ),
+        "head": operation(
+            f"Describe {what} by its headers",
+            tag=tag,
+            security=security,
+            parameters=listed,
+            answer={200: None, 304: None},
+            refusals=sorted({404, 412, *refusals}),
+        ),
+    }
+
+
 def _good(example: Any) -> dict[str, Any]:
     if example is None:
         return {"description": "Done."}

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import structlog
 
-from carryall.model.errors import CarryallError, DigestMismatch, Missing, StoreError
+from carryall.model.errors import CarryallError, Missing, StoreError
 from carryall.model.file import Copy, CopyState, File
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Segment, State, Upload
@@ -17,6 +17,7 @@ from carryall.operations.erase import remove_file
 from carryall.operations.inspect import Inspection
 from carryall.operations.names import holder
 from carryall.operations.world import World
+from carryall.operations.writing import mismatch
 from carryall.ports.catalog import Tx
 from carryall.ports.staging import Staged
 
@@ -150,14 +151,9 @@ class Completion:
         wanted = dict(upload.declared.digests)
         if upload.declared.sha256 is not None:
             wanted["sha-256"] = upload.declared.sha256
-        for name, value in wanted.items():
-            if name in digests and digests[name] != value.lower():
-                raise DigestMismatch(
-                    f"The {name} of the whole file is not the one announced. Send the file again.",
-                    algorithm=name,
-                    expected=value.lower(),
-                    actual=digests[name],
-                )
+        failure = mismatch(wanted, digests)
+        if failure is not None:
+            raise failure
 
     async def _store(self, one: _Whole) -> None:
         store = self._stores.get(one.upload.store)

@@ -8,12 +8,11 @@ STEP_BYTES = 1 << 20  # docs/design/door.md, room: an unknown size grows by this
 
 
 def check_size(plan: Plan, size: int | None) -> None:
-    """Raise TooLarge for a file that the plan doesn't take at any fill level."""
+    """Raise TooLarge for a file that the plan doesn't take at any fill level. `size` may be a lower bound."""
     if size is not None and plan.max_file_bytes is not None and size > plan.max_file_bytes:
         raise TooLarge(
-            f"The file has {size} bytes; your plan takes files of at most {plan.max_file_bytes} bytes.",
+            f"The file is too large: your plan takes files of at most {plan.max_file_bytes} bytes.",
             limit=plan.max_file_bytes,
-            size=size,
         )
 
 
@@ -33,7 +32,7 @@ def reserve(tx: Tx, principal: Principal, size: int) -> None:
     """Take room. Raises QuotaExceeded when it isn't there; nothing is taken then."""
     total = principal.plan.total_bytes
     if not tx.usages.reserve(principal.id, size, total_bytes=total):
-        raise _exceeded(tx, principal, size)
+        raise _exceeded(tx, principal)
 
 
 def grow(tx: Tx, principal: Principal, upload_id: str, *, need: int, wish: int) -> int:
@@ -70,15 +69,15 @@ def check_room(tx: Tx, principal: Principal, size: int) -> None:
         return
     usage = tx.usages.get(principal.id)
     if usage.stored_bytes + usage.reserved_bytes + size > total:
-        raise _exceeded(tx, principal, size)
+        raise _exceeded(tx, principal)
 
 
-def _exceeded(tx: Tx, principal: Principal, size: int) -> QuotaExceeded:
+def _exceeded(tx: Tx, principal: Principal) -> QuotaExceeded:
     usage = tx.usages.get(principal.id)
     total = principal.plan.total_bytes or 0
     left = max(0, total - usage.stored_bytes - usage.reserved_bytes)
     return QuotaExceeded(
-        f"{size} bytes don't fit: {left} of {total} bytes are free. Delete files, or ask for a larger plan.",
+        f"This doesn't fit: {left} of {total} bytes are free. Delete files, or ask for a larger plan.",
         available=left,
         total=total,
     )

@@ -5,7 +5,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.responses import JSONResponse, Response
 
 from carryall.http import openapi
-from carryall.http.api.files import VIA, download_docs
+from carryall.http.api.files import VIA
 from carryall.http.api.patience import COMPLETING, Patience, still_completing
 from carryall.http.api.room import DOOR, EXTERNAL_QUERY, external_id_of
 from carryall.http.api.shapes import FILE, file_shape
@@ -36,7 +36,7 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
     path = _PREFIX + "{path:path}"
     return [
         ByteRoute(("PUT",), path, put, docs={"put": _PUT_DOCS}),
-        ByteRoute(("GET", "HEAD"), path, _read, docs=download_docs("by its name", [_PATH])),
+        ByteRoute(("GET", "HEAD"), path, _read, docs=_READ_DOCS),
         ByteRoute(("DELETE",), path, _delete, docs={"delete": _DELETE_DOCS}),
     ]
 
@@ -147,4 +147,7 @@ _DELETE_DOCS = openapi.operation(
     parameters=[_PATH],
     answer={204: None},
     refusals=(400, 401, 403, 404, 412, 429),
+)
+_READ_DOCS = openapi.download(
+    "a file by its name", tag=_TAG, security="any", parameters=[_PATH], refusals=(401, 403, 429)
 )

@@ -1,7 +1,6 @@
 """Files: created by form or raw body, listed, described, changed, deleted, read."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -156,23 +155,10 @@ _CREATE_DOCS = openapi.operation(
 )
 
 
-def download_docs(what: str, parameters: list[dict[str, Any]]) -> Mapping[str, openapi.Operation]:
-    """Describe GET and HEAD of a file's bytes."""
-    described: dict[str, Any] = {"tag": _TAG, "security": "any", "parameters": parameters}
-    return {
-        "get": openapi.operation(
-            f"Read a file {what}",
-            answer={200: openapi.BINARY, 206: openapi.BINARY, 304: None},
-            refusals=(401, 403, 404, 412, 416, 429, 503),
-            **described,
-        ),
-        "head": openapi.operation(
-            f"Describe a file {what} by its headers",
-            answer={200: None, 304: None},
-            refusals=(401, 403, 404, 412, 429),
-            **described,
-        ),
-    }
-
-
-_CONTENT_DOCS = download_docs("by its id", [openapi.path("file_id", "The file's id.")])
+_CONTENT_DOCS = openapi.download(
+    "a file by its id",
+    tag=_TAG,
+    security="any",
+    parameters=[openapi.path("file_id", "The file's id.")],
+    refusals=(401, 403, 429),
+)

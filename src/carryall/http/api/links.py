@@ -95,21 +95,6 @@ _PARAMETERS = [
     openapi.query("expires", "The link's end in seconds since 1970, where it has one."),
     openapi.query("signature", "What proves that end."),
 ]
-_FOLLOW_DOCS = {
-    "get": openapi.operation(
-        "Read a file by a link",
-        tag="v1 links",
-        security="link",
-        parameters=_PARAMETERS,
-        answer={200: openapi.BINARY, 206: openapi.BINARY, 304: None},
-        refusals=(401, 404, 410, 412, 416, 429, 503),
-    ),
-    "head": openapi.operation(
-        "Describe a file by its headers, by a link",
-        tag="v1 links",
-        security="link",
-        parameters=_PARAMETERS,
-        answer={200: None, 304: None},
-        refusals=(401, 404, 412, 429),
-    ),
-}
+_FOLLOW_DOCS = openapi.download(
+    "a file by a link", tag="v1 links", security="link", parameters=_PARAMETERS, refusals=(401, 410, 429)
+)

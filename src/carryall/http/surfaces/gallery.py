@@ -273,22 +273,10 @@ _UPLOAD_DOCS = openapi.operation(
     answer={200: {"message": "Successfully uploaded 1 files", "data": [_UPLOADED]}},
     refusals=(400, 401, 403, 406, 408, 413, 415, 429, 502, 503, 507),
 )
-_NAME = openapi.path("name", "The `stored_filename` of the upload's answer.")
-_SHOW_DOCS = {
-    "get": openapi.operation(
-        "Show an image",
-        tag="gallery",
-        security="none",
-        parameters=[_NAME],
-        answer={200: openapi.BINARY, 206: openapi.BINARY, 304: None},
-        refusals=(404, 412, 416, 503),
-    ),
-    "head": openapi.operation(
-        "Describe an image by its headers",
-        tag="gallery",
-        security="none",
-        parameters=[_NAME],
-        answer={200: None, 304: None},
-        refusals=(404, 412),
-    ),
-}
+_SHOW_DOCS = openapi.download(
+    "an image",
+    tag="gallery",
+    security="none",
+    parameters=[openapi.path("name", "The `stored_filename` of the upload's answer.")],
+    refusals=(),
+)

@@ -191,22 +191,10 @@ _CHUNK_DOCS = openapi.operation(
     answer={200: {"status": "success", "message": "Chunk uploaded successfully."}},
     refusals=(400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503, 507),
 )
-_FILE = openapi.path("file_id", "The `main_service_file_id`.")
-_DOWNLOAD_DOCS = {
-    "get": openapi.operation(
-        "Download a file",
-        tag="chunks",
-        security="jwt",
-        parameters=[_FILE],
-        answer={200: openapi.BINARY, 206: openapi.BINARY, 304: None},
-        refusals=(401, 403, 404, 412, 416, 503),
-    ),
-    "head": openapi.operation(
-        "Describe a file by its headers",
-        tag="chunks",
-        security="jwt",
-        parameters=[_FILE],
-        answer={200: None, 304: None},
-        refusals=(401, 403, 404, 412),
-    ),
-}
+_DOWNLOAD_DOCS = openapi.download(
+    "a file of a chunk session",
+    tag="chunks",
+    security="jwt",
+    parameters=[openapi.path("file_id", "The `main_service_file_id`.")],
+    refusals=(401, 403),
+)
