@@ -31,6 +31,7 @@ from carryall.operations.accounts import Accounts
 from carryall.operations.admit import Admission
 from carryall.operations.announce import Announce
 from carryall.operations.authenticate import Authenticate, BuiltInPlans, KnownSecrets
+from carryall.operations.by_flag import ByFlag
 from carryall.operations.completion import Completion
 from carryall.operations.doctor import Doctor
 from carryall.operations.erase import Erase
@@ -40,7 +41,9 @@ from carryall.operations.health import Health
 from carryall.operations.ingest import Door, DoorRules
 from carryall.operations.inspect import Inspection
 from carryall.operations.jobs import Bell
+from carryall.operations.joining import Joining
 from carryall.operations.queue import Queue
+from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
@@ -150,12 +153,12 @@ def build(settings: Settings) -> House:
     """Wire everything. The settings must have their secrets (`ensure_secrets`)."""
     plugs = _plugs(settings)
     world, plans = plugs.world, _plans(settings)
-    announce = _announce(settings, plugs)
-    serve = Serve(world)
+    announce, serve = _announce(settings, plugs), Serve(world)
     files = Files(world, serve, announce)
     admission = Admission(world)
     door = _door(settings, world, admission, announce)
     authenticate = _authenticate(settings, plugs, plans)
+    resumable = Resumable(world, door, Joining(world, door))
     allowed = frozenset(settings.allowed_users)
     context = Context(
         door=door,
@@ -165,15 +168,16 @@ def build(settings: Settings) -> House:
         authenticate=authenticate,
         admission=admission,
         health=Health(world, least_free=_LEAST_FREE_BYTES),
+        resumable=resumable,
+        by_flag=ByFlag(world, door, resumable),
         secrets=world.secrets,
         clock=world.clock,
         ids=world.ids,
         meter=plugs.telemetry,
         rules=_http_rules(settings),
     )
-    expire = Expire(
-        world, door, announce, admin=authenticate.admin, sweep_after=timedelta(seconds=settings.sweep_after_s)
-    )
+    sweep_after = timedelta(seconds=settings.sweep_after_s)
+    expire = Expire(world, door, announce, admin=authenticate.admin, sweep_after=sweep_after)
     queue = Queue(world)
     return House(
         settings=settings,
@@ -364,4 +368,11 @@ def _http_rules(settings: Settings) -> HttpRules:
         version=version("carryall"),
         complete_wait_s=settings.complete_wait_s,
         web_dir=settings.web_dir,
+        tus_max_bytes=_largest_upload(settings),
     )
+
+
+def _largest_upload(settings: Settings) -> int | None:
+    """Give the most bytes that anybody may send in one upload; None where somebody has no limit."""
+    limits = [settings.user_max_file_bytes, settings.service_max_file_bytes, settings.jwt_max_file_bytes]
+    return None if None in limits else max(limit for limit in limits if limit is not None)

@@ -77,7 +77,8 @@ HOSTILE: dict[str, tuple[str, Callable[[str], bytes]]] = {
 }
 
 
-@pytest.mark.parametrize("form", FORMS, ids=IDS)
+# The forms of blobs are read as relay's and the gallery's are; a thousand small files take their time once.
+@pytest.mark.parametrize("form", [FORMS[0], *FORMS[3:]], ids=[IDS[0], *IDS[3:]])
 @pytest.mark.parametrize("body", HOSTILE)
 def test_hostile_forms_hold_nobody_up(target: Any, doors: Any, body: str, form: tuple[str, str, str]) -> None:
     """17: a form made to be slow to read is answered, below 500 and within 20 s, while /health answers within 1 s."""
@@ -206,10 +207,13 @@ def test_forms_that_drip(target: Any, doors: Any, path: str, field: str, kind: s
 # --- codings (19) ---------------------------------------------------------------------------------------------------
 
 
+ZEROS_GZIP, ZEROS_ZLIB = (zlib.compress(bytes(50 * MIB), wbits=form) for form in (31, 15))
+
+
 @pytest.mark.parametrize("coding", ["gzip", "deflate", "br", "zstd", "compress", "identity", "gzip, gzip", "x-nobody"])
 def test_coded_bodies_are_never_inflated(target: Any, doors: Any, coding: str) -> None:
     """19: a body with Content-Encoding is stored as it was sent, or refused with 415; never unpacked."""
-    sent = gzip.compress(bytes(50 * MIB)) if "gzip" in coding else zlib.compress(bytes(50 * MIB))
+    sent = ZEROS_GZIP if "gzip" in coding else ZEROS_ZLIB
     headers = {**doors.user.who, "Content-Encoding": coding}
     headers_service = {**target.service, "Content-Encoding": coding}
     form_headers, form = target.form(('name="file"; filename="a.bin"', sent))

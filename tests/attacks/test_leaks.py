@@ -34,11 +34,12 @@ ESCAPES = [
 @pytest.fixture
 def strange(target: Any, doors: Any) -> list[Any]:
     """Answers to requests of every wrong kind."""
+    person = target.user()
     form, body = target.form(('name="file"; filename="a"', b"x"))
     asked: list[tuple[str, str, Any, bytes | None]] = [
         *(
             ("GET", path, who, None)
-            for who in ({}, target.admin, doors.user.who)
+            for who in ({}, target.admin, person.who)
             for path in (
                 "/nowhere",
                 "/s/nowhere",
@@ -73,7 +74,7 @@ def strange(target: Any, doors: Any) -> list[Any]:
             )
         ),
         *(
-            ("DELETE", path, doors.user.who, None)
+            ("DELETE", path, person.who, None)
             for path in (
                 "/delete/%00",
                 "/delete_all",
@@ -84,7 +85,7 @@ def strange(target: Any, doors: Any) -> list[Any]:
             )
         ),
         *(
-            ("POST", path, {**doors.user.who, **form}, body)
+            ("POST", path, {**person.who, **form}, body)
             for path in ("/upload/chunk", "/api/upload", "/v1/users", "/upload?service=%00")
         ),
         ("POST", "/upload?service=../../x", {**target.service, **form}, body),
@@ -95,11 +96,11 @@ def strange(target: Any, doors: Any) -> list[Any]:
             {**doors.subject.who, "Content-Type": "application/json"},
             b'{"main_service_file_id": 1e400, "original_file_name": []}',
         ),
-        ("PUT", "/v1/by-name/" + "a/" * 3000 + "b", doors.user.who, b"x"),
-        ("PUT", "/v1/by-name/x", {**doors.user.who, "Content-Type": "\xff"}, b"x"),
-        ("PUT", "/v1/by-name/x", {**doors.user.who, "If-Match": "\x01"}, b"x"),
-        ("PUT", "/v1/by-name/x", {**doors.user.who, "Content-Digest": "sha-256=:%%:, x"}, b"x"),
-        ("PUT", "/v1/by-name/x", {**doors.user.who, "Content-Range": "bytes 5-1/0"}, b"x"),
+        ("PUT", "/v1/by-name/" + "a/" * 3000 + "b", person.who, b"x"),
+        ("PUT", "/v1/by-name/x", {**person.who, "Content-Type": "\xff"}, b"x"),
+        ("PUT", "/v1/by-name/x", {**person.who, "If-Match": "\x01"}, b"x"),
+        ("PUT", "/v1/by-name/x", {**person.who, "Content-Digest": "sha-256=:%%:, x"}, b"x"),
+        ("PUT", "/v1/by-name/x", {**person.who, "Content-Range": "bytes 5-1/0"}, b"x"),
     ]
     return [target.ask(method, path.encode("latin-1"), who, sent) for method, path, who, sent in asked]
 
@@ -163,9 +164,12 @@ def test_no_token_is_in_the_log(target: Any, doors: Any) -> None:
 
 
 @pytest.mark.parametrize("form", ["json", "console"])
-def test_nobody_writes_lines_into_the_log(make_target: Callable[..., Any], doors_of: Any, form: str) -> None:
+def test_nobody_writes_lines_into_the_log(
+    target: Any, make_target: Callable[..., Any], doors_of: Any, form: str
+) -> None:
     """25: what ends a line or steers a terminal is escaped in names, paths and headers, in both forms of log."""
-    target = make_target(CARRYALL_LOG_FORMAT=form, CARRYALL_LOG_LEVEL="DEBUG")
+    if form == "console":
+        target = make_target(CARRYALL_LOG_FORMAT=form, CARRYALL_LOG_LEVEL="DEBUG")
     doors = doors_of(target)
     began = len(target.log())
     for text in ESCAPES:
@@ -199,13 +203,12 @@ def test_nobody_writes_lines_into_the_log(make_target: Callable[..., Any], doors
         assert not [line for line in lines if json.loads(line)["event"] == "forged"]
 
 
-def test_faults_tell_the_operator_only(make_target: Callable[..., Any], doors_of: Any) -> None:
+def test_faults_tell_the_operator_only(target: Any, doors: Any) -> None:
     """25: when kept bytes are gone the client learns that and nothing of where they were; the log knows more."""
-    target = make_target()
-    doors = doors_of(target)
-    sent = [doors["v1-raw"](b"gone", "gone.bin"), doors["blobs-form"](b"gone"), doors["relay-form"](b"gone")]
-    for path in list(target.kept()):
-        (target.data_dir / path).unlink()
+    pieces = [secrets.token_bytes(33) for _ in range(3)]
+    sent = [doors[door](data) for door, data in zip(("v1-raw", "blobs-form", "relay-form"), pieces, strict=True)]
+    for data in pieces:
+        place_of(target, data).unlink()
     answers = [target.ask("GET", one.path, one.who) for one in sent]
 
     assert {404, 410, 502, 503} >= {answer.status for answer in answers}
@@ -218,7 +221,8 @@ def test_faults_tell_the_operator_only(make_target: Callable[..., Any], doors_of
 
 def place_of(target: Any, data: bytes) -> Path:
     """Find where the only file with this content lies."""
-    found = [path for name in target.kept() if (path := target.data_dir / name).read_bytes() == data]
+    fitting = [target.data_dir / name for name, size in target.kept().items() if size == len(data)]
+    found = [path for path in fitting if path.exists() and path.read_bytes() == data]
     assert 1 == len(found)
     return Path(found[0])
 
@@ -314,6 +318,6 @@ def test_archives_stay_packed(target: Any, doors: Any, name: str) -> None:
 def test_a_data_folder_that_is_served_is_refused(make_target: Callable[..., Any], tmp_path: Path) -> None:
     """27: a server doesn't start when a folder that it serves holds its data, also by way of a link."""
     (tmp_path / "web").symlink_to(tmp_path / "data")
-    for served in (tmp_path, tmp_path / "data", tmp_path / "web", tmp_path / "data" / "files"):
+    for served in (tmp_path, tmp_path / "web"):
         with pytest.raises(AssertionError, match="did not start"):
             make_target(CARRYALL_DATA_DIR=str(tmp_path / "data"), CARRYALL_WEB_DIR=str(served))

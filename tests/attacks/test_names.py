@@ -23,7 +23,7 @@ DOORS = [
     "v1-disposition",
     "by-name",
 ]
-FORMS = ["relay-form", "blobs-form", "blobs-batch", "gallery", "v1-form"]
+FORMS = ["relay-form", "gallery", "v1-form"]
 CANARY = f"/tmp/carryall-canary-{secrets.token_hex(6)}"
 NASTY = [
     *("../x", "../../../../../../etc/passwd", "..", ".", "...", "./x", "/etc/passwd", "//etc/passwd", "a/../../b"),
@@ -233,10 +233,11 @@ def test_a_chunk_index_is_a_number(target: Any, doors: Any, index: str) -> None:
     assert [] == strays(target)
 
 
-@pytest.mark.parametrize("door", ["blobs-form", "v1-raw", "by-name", "chunks"])
+@pytest.mark.parametrize("door", ["blobs-form", "by-name", "chunks"])
 def test_naughty_strings_as_names(target: Any, doors: Any, door: str) -> None:
     """26: whatever a list of naughty strings holds is stored with its bytes, name and form unchanged, or refused."""
-    faults = {name: fault for name in NAUGHTY if (fault := attempt(target, doors, door, name))}
+    names = NAUGHTY[::4] if door == "chunks" else NAUGHTY  # five requests each
+    faults = {name: fault for name in names if (fault := attempt(target, doors, door, name))}
 
     assert {} == faults
 

@@ -344,9 +344,8 @@ def test_a_refused_flood_sends_no_bodies(strict: Any) -> None:
     assert kept == strict.kept()
 
 
-def test_wrong_tokens_hold_nobody_up(make_target: Callable[..., Any]) -> None:
+def test_wrong_tokens_hold_nobody_up(target: Any) -> None:
     """8, 24: guessing at tokens tells nothing, and holds up nobody who has one."""
-    target = make_target()
     guesser, person = target.elsewhere(), target.user()
     with target.staying_awake():
         statuses = {

@@ -21,7 +21,7 @@ from carryall.model.errors import (
     TypeRefused,
 )
 from carryall.model.principal import Principal, Scope
-from carryall.testing.fakes import ScriptedBody
+from carryall.testing.fakes import ScriptedBody, pattern
 
 PNG = b"\x89PNG\r\n\x1a\n" + bytes(4) + b"IHDR" + bytes(100)
 
@@ -37,7 +37,7 @@ async def left_nothing(house: House, owner: str = "jwt:alice") -> None:
 @pytest.mark.parametrize("is_known", [True, False])
 async def test_what_was_accepted_is_served(house: House, alice: Principal, size: int, is_known: bool) -> None:  # noqa: FBT001
     """The file has the client's bytes, their digest, and its room; staging is empty, the upload is closed."""
-    content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+    content = pattern(size)
     chunks = [content[at : at + 100_000] for at in range(0, size, 100_000)]
 
     file = await house.door.accept(alice, declared(size if is_known else None, "ä b.txt"), ScriptedBody(*chunks))
@@ -181,7 +181,7 @@ async def test_a_quota_that_is_exactly_full(house: House) -> None:
 @pytest.mark.parametrize("size", [60_000, None])
 async def test_cancelled_anywhere_nothing_is_left(house: House, alice: Principal, size: int | None) -> None:
     """At whichever step a request is cancelled, there is a whole file or nothing, and no room stays taken."""
-    content = bytes(range(200)) * 300
+    content = pattern(60_000)
     chunks = [content[at : at + 20_000] for at in range(0, len(content), 20_000)]
     stored = 0
     for steps in range(80):

@@ -18,11 +18,11 @@ from tests.operations.conftest import House, declared, house_on, sha256, user
 from carryall.model.errors import BodyTruncated, CarryallError, Missing
 from carryall.model.upload import Mode, State
 from carryall.operations.streams import Checkpoints
-from carryall.testing.fakes import ManualClock, ScriptedBody
+from carryall.testing.fakes import ManualClock, ScriptedBody, pattern
 
 ALICE = user(total_bytes=200_000)
 OFTEN = Checkpoints(every_bytes=4096, every=timedelta(hours=1), least_bytes=1)
-CONTENT = bytes(range(256)) * 64  # 16 KiB
+CONTENT = pattern(16_384)  # 16 KiB
 EFFECTS = {"write", "land", "put", "sync", "digests", "join", "staged", "move", "discard", "discard_all", "erase"}
 ANSWERS = {"write", "sync", "put", "erase"}
 

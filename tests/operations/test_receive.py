@@ -23,7 +23,7 @@ from carryall.model.errors import (
 )
 from carryall.model.principal import Principal, Scope
 from carryall.model.upload import Mode, Segment
-from carryall.testing.fakes import ScriptedBody
+from carryall.testing.fakes import ScriptedBody, pattern
 
 BROKEN = [BodyTruncated("cut"), BodyStalled("slow"), Interrupted("asked")]
 
@@ -84,7 +84,7 @@ async def test_a_broken_append_keeps_what_arrived(
     house: House, alice: Principal, failure: CarryallError, size: int | None
 ) -> None:
     """The row says exactly the durable bytes, the answer and the row agree, and the rest can follow."""
-    content = bytes(range(250)) * 80
+    content = pattern(20_000)
     upload_id = await opened(house, alice, size)
     with pytest.raises(type(failure)):
         await house.door.receive(alice, upload_id, ScriptedBody(content[:5000], content[5000:9999], failure))
@@ -126,7 +126,7 @@ async def test_a_cancelled_append_keeps_what_arrived(house: House, alice: Princi
 @pytest.mark.parametrize("size", [200_000, None])
 async def test_cancelled_anywhere_the_row_tells_the_truth(house: House, alice: Principal, size: int | None) -> None:
     """At whichever step a request is cancelled, the row's length is on the disk, and the upload goes on from there."""
-    content = bytes(range(256)) * 400
+    content = pattern(102_400)
     for steps in range(0, 60, 2):
         upload_id = await opened(house, alice, size)
         chunks = [content[at : at + 10_000] for at in range(0, len(content), 10_000)]
@@ -266,7 +266,7 @@ async def test_what_may_break_is_not_acknowledged(house: House, alice: Principal
 async def test_a_newcomer_asks_a_stalled_holder(house: House, alice: Principal) -> None:
     """A hundred times: the holder leaves within a second, its answer is Interrupted, and the offset told is right."""
     loop = asyncio.get_running_loop()
-    content = bytes(range(256)) * 8
+    content = pattern(2_048)
     for turn in range(100):
         upload_id = await opened(house, alice, None if turn % 2 else 2048)
         first = content[: 20 * turn]
@@ -289,7 +289,7 @@ async def test_a_newcomer_asks_a_stalled_holder(house: House, alice: Principal) 
 
 async def test_newcomers_at_every_moment(house: House, alice: Principal) -> None:
     """A rival that comes at any step of the holder's, its closing ones too, gets an answer that is true."""
-    content = bytes(range(256)) * 100
+    content = pattern(25_600)
     for steps in range(0, 100, 3):
         upload_id = await opened(house, alice, len(content))
         old = asyncio.ensure_future(
@@ -315,7 +315,7 @@ async def test_newcomers_at_every_moment(house: House, alice: Principal) -> None
 
 async def test_many_rivals_leave_one_upload(house: House, alice: Principal) -> None:
     """Ten clients that all resume at once: nobody is told a wrong offset, and the bytes are the client's."""
-    content = bytes(range(256)) * 300
+    content = pattern(76_800)
     upload_id = await opened(house, alice, len(content))
 
     async def client(number: int) -> int:

@@ -8,7 +8,8 @@ from tests.operations.conftest import House, declared, user
 
 from carryall.model.errors import QuotaExceeded
 from carryall.model.principal import Principal
-from carryall.operations.streams import shielded
+from carryall.operations import streams
+from carryall.operations.streams import Checkpoints, shielded
 from carryall.ports.catalog import Tx
 from carryall.testing.fakes import ScriptedBody
 
@@ -45,6 +46,15 @@ async def test_a_closing_steps_answer_is_its_callers() -> None:
     assert 7 == await shielded(right())
     with pytest.raises(ZeroDivisionError):
         await shielded(wrong())
+
+
+@pytest.mark.parametrize(
+    ("new_bytes", "seconds", "is_due"),
+    [(63, 999, True), (64, 0, True), (63, 4.9, False), (3, 999, False), (4, 5, True), (0, 999, False)],
+)
+def test_when_progress_is_made_durable(new_bytes: int, seconds: float, is_due: bool) -> None:  # noqa: FBT001
+    """Every 64 MiB, or every 5 s when at least 4 MiB are new."""
+    assert is_due == streams._is_due(new_bytes << 20, seconds, Checkpoints())
 
 
 async def test_room_that_was_taken_while_leaving_comes_back(house: House, alice: Principal) -> None:

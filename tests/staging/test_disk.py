@@ -16,6 +16,7 @@ from carryall.model.errors import NoRoom, Unavailable
 from carryall.model.upload import Segment
 from carryall.ports.staging import Staging
 from carryall.staging.disk import DiskStaging
+from carryall.testing.fakes import pattern
 from carryall.testing.staging_contract import StagingContract, held, landed
 
 
@@ -71,6 +72,18 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
     for name in ("pwrite", "fdatasync", "fsync"):
         watched.record(monkeypatch, name, kind_of)
     return watched
+
+
+def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder that was made on the way is synced, and the one that it was made in (threats 3.1)."""
+    synced: list[str] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(str(Path(f"/proc/self/fd/{fd}").readlink())))
+    made = DiskStaging(tmp_path / "new" / "data" / "staging")
+
+    made.prepare()
+    made.close()
+
+    assert {str(tmp_path / name) for name in ("", "new", "new/data", "new/data/staging")} <= set(synced)
 
 
 async def test_the_name_then_the_bytes_are_durable(staging: DiskStaging, disk: Disk) -> None:
@@ -180,6 +193,25 @@ async def test_a_write_that_can_never_begin_is_no_success(
     await landing.close()
 
 
+async def test_who_stops_waiting_leaves_no_descriptor(staging: DiskStaging) -> None:
+    """An extent that was opened for a request that is gone is closed."""
+
+    def descriptors() -> int:
+        return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+    await (await staging.land("up", Segment(99, 0))).close()
+    before = descriptors()
+    for index in range(40):
+        landing = asyncio.ensure_future(staging.land("up", Segment(index, 0)))
+        await asyncio.sleep(0)
+        landing.cancel()
+        await asyncio.wait([landing])
+
+    async with asyncio.timeout(5):
+        while before != descriptors():  # noqa: ASYNC110  # the threads come to their end unseen
+            await asyncio.sleep(0.001)
+
+
 async def test_a_link_in_place_of_an_extent_is_refused(staging: DiskStaging, tmp_path: Path) -> None:
     """Nothing is written or read through a symbolic link (threat 27)."""
     secret = tmp_path / "secret"
@@ -217,7 +249,7 @@ async def test_joining_where_the_kernel_cant_copy(
         return answer
 
     monkeypatch.setattr(os, "copy_file_range", sometimes)
-    contents = [bytes(range(256)) * 12_000, b"the end"]
+    contents = [pattern(3_000_000), b"the end"]
     segments = [await landed(staging, "up", Segment(index, 0), content) for index, content in enumerate(contents)]
 
     assert b"".join(contents) == await held(staging, "up", segments)

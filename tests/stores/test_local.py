@@ -1,5 +1,6 @@
 """The local store."""
 
+import asyncio
 import errno
 import os
 import stat
@@ -12,7 +13,8 @@ import pytest
 from carryall.model.errors import NoRoom, StoreError
 from carryall.ports.store import Store
 from carryall.stores.local import LocalStore
-from carryall.testing.store_contract import StoreContract, pattern, source, stored_bytes
+from carryall.testing.fakes import pattern
+from carryall.testing.store_contract import StoreContract, source, stored_bytes
 
 OTHER_FILE_SYSTEM = [errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK]
 
@@ -99,6 +101,18 @@ async def test_the_name_is_durable_before_put_returns(
     await store.put("key", path, size=1, media_type="text/plain")
 
     assert ["link", "fsync files"] == calls
+
+
+def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every folder that was made on the way is synced, and the one that it was made in (threats 3.1)."""
+    synced: list[Path] = []
+    monkeypatch.setattr(os, "fsync", lambda fd: synced.append(opened(fd)))
+    made = LocalStore("local", tmp_path / "new" / "data" / "files")
+
+    made.prepare()
+    made.close()
+
+    assert {tmp_path, tmp_path / "new", tmp_path / "new/data", tmp_path / "new/data/files"} <= set(synced)
 
 
 async def test_a_copy_is_durable_before_it_has_its_name(
@@ -220,6 +234,21 @@ async def test_reading_early_ends_leaves_no_descriptor(store: LocalStore, tmp_pa
         await reading.aclose()
 
     assert before == open_files()
+
+
+async def test_who_stops_waiting_leaves_no_descriptor(store: LocalStore, tmp_path: Path) -> None:
+    """A file that was opened for a request that is gone is closed."""
+    await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+    before = open_files()
+    for _ in range(40):
+        opening = asyncio.ensure_future(store.open("key", 0, 1))
+        await asyncio.sleep(0)
+        opening.cancel()
+        await asyncio.wait([opening])
+
+    async with asyncio.timeout(5):
+        while before != open_files():  # noqa: ASYNC110  # the threads come to their end unseen
+            await asyncio.sleep(0.001)
 
 
 @pytest.mark.usefixtures("store")

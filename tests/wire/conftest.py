@@ -214,3 +214,82 @@ def make_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cal
     yield make
     for server in running:
         server.stop(signal.SIGKILL)
+
+
+@dataclass
+class Tus:
+    """A tus client that does just what a test says. Uploads are named by the URLs that the server gave."""
+
+    http: httpx2.Client
+    endpoint: str = "/files/"
+
+    def create(self, size: int | None = None, data: Any = None, **headers: str) -> httpx2.Response:
+        """Begin an upload; header names are written with _ for -."""
+        given = {"Upload-Length": str(size)} if size is not None else {}
+        if data is not None:
+            given["Content-Type"] = OFFSET_STREAM
+        return self.http.post(self.endpoint, content=data, headers=given | _dashed(headers))
+
+    def begin(self, size: int | None = None, **headers: str) -> str:
+        """Begin an upload; give its URL. No size: it is told later."""
+        given = headers if size is not None or "Upload_Concat" in headers else headers | {"Upload_Defer_Length": "1"}
+        answer = self.create(size, **given)
+        assert answer.status_code == 201, answer.text
+        return str(answer.headers["Location"])
+
+    def patch(self, url: str, offset: Any, data: Any = b"", **headers: str) -> httpx2.Response:
+        """Send bytes."""
+        given = {"Upload-Offset": str(offset), "Content-Type": OFFSET_STREAM}
+        return self.http.patch(url, content=data, headers=given | _dashed(headers))
+
+    def head(self, url: str) -> httpx2.Response:
+        """Ask where an upload stands."""
+        return self.http.head(url)
+
+    def offset(self, url: str) -> int:
+        """Give where an upload stands."""
+        answer = self.head(url)
+        assert answer.status_code == 200
+        return int(answer.headers["Upload-Offset"])
+
+    def upload(self, data: bytes, **headers: str) -> str:
+        """Send everything at once; give the upload's URL."""
+        url = self.begin(len(data), **headers)
+        answer = self.patch(url, 0, data)
+        assert (204, str(len(data))) == (answer.status_code, answer.headers["Upload-Offset"])
+        return url
+
+    def file(self, url: str) -> bytes:
+        """Give the bytes of the file that an upload became."""
+        answer = self.http.get(url)
+        assert answer.status_code == 200, answer.text
+        assert "Upload-Offset" not in answer.headers
+        return answer.content
+
+
+OFFSET_STREAM = "application/offset+octet-stream"
+
+
+def _dashed(headers: Mapping[str, str]) -> dict[str, str]:
+    return {name.replace("_", "-"): value for name, value in headers.items()}
+
+
+@pytest.fixture
+def make_tus() -> Iterator[Callable[..., Tus]]:
+    """Make a tus client for a user of a server: another service's that nobody else is, or whose headers are given."""
+    clients: list[httpx2.Client] = []
+
+    def make(server: Server, headers: Mapping[str, str] | None = None, *, endpoint: str = "/files/") -> Tus:
+        who = headers if headers is not None else server.bearer(server.jwt(f"u{secrets.token_hex(6)}"))
+        clients.append(server.client(headers={**who, "Tus-Resumable": "1.0.0"}))
+        return Tus(clients[-1], endpoint)
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def tus(server: Server, make_tus: Callable[..., Tus]) -> Tus:
+    """A tus client of the shared server, for a user of its own."""
+    return make_tus(server)

@@ -152,9 +152,9 @@ def _upload(row: RowMapping, found: Sequence[Row[Any]]) -> Upload:
     )
 
 
-def _declared(values: dict[str, Any]) -> Declared:
-    only = values["only_extensions"]
-    return Declared(**{**values, "only_extensions": None if only is None else tuple(only)})  # JSON has no tuples
+def _declared(values: Mapping[str, Any]) -> Declared:
+    known: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+    return Declared(**known)  # JSON has lists where we have tuples
 
 
 def _changing(upload: Upload) -> Mapping[str, Any]:

@@ -35,8 +35,20 @@ _EXPOSED = (
     "Location",
     "Repr-Digest",
     "Retry-After",
+    "Tus-Checksum-Algorithm",
+    "Tus-Extension",
+    "Tus-Max-Size",
+    "Tus-Resumable",
+    "Tus-Version",
     "Upload-Complete",
+    "Upload-Concat",
+    "Upload-Defer-Length",
+    "Upload-Draft-Interop-Version",
+    "Upload-Expires",
+    "Upload-Incomplete",
     "Upload-Length",
+    "Upload-Limit",
+    "Upload-Metadata",
     "Upload-Offset",
     "X-Request-Id",
 )
@@ -55,7 +67,7 @@ def build_app(context: Context, *, lifespan: Lifespan, logs_access: bool) -> ASG
         allow_headers=["*"],
         allow_credentials=False,  # no described system uses cookies (decision 14)
         expose_headers=list(_EXPOSED),
-        max_age=600,
+        max_age=86400,
     )
     return Observe(cors, context, logs_access=logs_access)
 

@@ -11,9 +11,11 @@ from carryall.http.forms import FormLimits
 from carryall.operations.accounts import Accounts
 from carryall.operations.admit import Admission
 from carryall.operations.authenticate import Authenticate
+from carryall.operations.by_flag import ByFlag
 from carryall.operations.files import Files
 from carryall.operations.health import Health
 from carryall.operations.ingest import Door
+from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve
 from carryall.ports.clock import Clock
 from carryall.ports.ids import Ids
@@ -55,6 +57,7 @@ class HttpRules:
         anonymous_open_uploads: uploads under way for one client address.
         complete_wait_s: after this /v1 answers 202 and completes behind.
         web_dir: the operator's own static files, served at /static.
+        tus_max_bytes: what OPTIONS tells of the largest upload; None where plans differ or set none.
     """
 
     base_url: str | None
@@ -79,6 +82,7 @@ class HttpRules:
     version: str
     complete_wait_s: float
     web_dir: Path | None
+    tus_max_bytes: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,8 @@ class Context:
     authenticate: Authenticate
     admission: Admission
     health: Health
+    resumable: Resumable
+    by_flag: ByFlag
     secrets: Secrets
     clock: Clock
     ids: Ids

@@ -41,6 +41,8 @@ _BY_CODE: Mapping[str, int] = {
     "file_missing": 422,
     "no_files": 406,
     "link_used_up": 410,
+    "upload_gone": 410,
+    "method_not_allowed": 405,
     "file_unreadable": 503,
     "disk_failed": 503,
 }

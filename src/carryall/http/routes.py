@@ -7,6 +7,8 @@ from carryall.http.api import by_name, files, health, links, pages, plans, token
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
+from carryall.http.protocols import resumable, tus
+from carryall.http.spoken import shared
 from carryall.http.surfaces import blobs, chunks, gallery, relay
 from carryall.http.who import is_service_call
 
@@ -20,10 +22,14 @@ def routers(context: Context) -> list[APIRouter]:
 def byte_routes(context: Context) -> list[ByteRoute]:
     """Give the routes that carry bytes."""
     rooms = (relay, blobs, gallery, chunks, files, by_name, links)
-    shared = ByteRoute(
-        methods=("POST",), path="/upload", handler=_upload, docs={"post": {**blobs.UPLOAD_DOCS, **relay.UPLOAD_DOCS}}
+    upload = ByteRoute(
+        methods=("POST",),
+        path="/upload",
+        handler=resumable.target(_upload, takes_parts=False),
+        docs={"post": {**blobs.UPLOAD_DOCS, **relay.UPLOAD_DOCS}},
     )
-    return [shared, *(route for room in rooms for route in room.byte_routes(context))]
+    resumed = shared(tus.byte_routes(context), files.creator())
+    return [upload, *resumed, *(route for room in rooms for route in room.byte_routes(context))]
 
 
 async def _upload(call: Call) -> Response:

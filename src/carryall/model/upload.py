@@ -57,9 +57,14 @@ class Declared:
         public_name: the generated name under which the gallery will serve it.
         must_be_new: refuse when `path` is taken (If-None-Match: *), instead of replacing.
         must_replace: the id of the file that has to have `path` still (If-Match).
+        is_replacement: `path` was somebody's as the upload began, so the answer says "replaced" and not "created".
         only_extensions: name and content must agree with one of these file name endings.
         door: the surface or protocol that it comes through.
         digests: other announced digests of the whole file, hexadecimal, by algorithm name of RFC 9530.
+        raw_metadata: what a tus client sent as Upload-Metadata, to be told back as it came.
+        is_part: a tus partial upload: its bytes are for a final one, and never a file of their own.
+        parts: the uploads that a tus final upload is made of, in order.
+        raw_parts: what the client sent to name them, to be told back as it came.
     """
 
     name: str
@@ -73,8 +78,13 @@ class Declared:
     public_name: str | None = None
     must_be_new: bool = False
     must_replace: str | None = None
+    is_replacement: bool = False
     only_extensions: tuple[str, ...] | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    raw_metadata: str | None = None
+    is_part: bool = False
+    parts: tuple[str, ...] = ()
+    raw_parts: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -111,6 +121,11 @@ class Upload:
     segments: Mapping[int, Segment] = field(default_factory=dict)
     file_id: str | None = None
     elsewhere_bytes: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """True when the size is known and every byte of it is held."""
+        return self.size is not None and self.held_bytes == self.size
 
     @property
     def held_bytes(self) -> int:

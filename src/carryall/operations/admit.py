@@ -77,7 +77,8 @@ class Admission:
         if principal.file_id is not None:
             raise Forbidden("This token is for one file that is there already; it can't create.", code="scope_missing")
         quota.check_size(principal.plan, declared.size)
-        check_extension(principal.plan.extensions, declared.name)
+        if not declared.is_part:  # the name of what parts become is the final's
+            check_extension(principal.plan.extensions, declared.name)
         check_extension(frozenset(declared.only_extensions) if declared.only_extensions else None, declared.name)
         if principal.external_file_id is None:
             return declared

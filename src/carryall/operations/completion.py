@@ -142,10 +142,12 @@ class Completion:
         return replace(upload, segments={0: segment})
 
     async def _digest(self, upload: Upload, segments: Sequence[Segment]) -> Mapping[str, str]:
+        wanted = {"sha-256", *upload.declared.digests}
         known = self._digests.get(upload.id)
-        if known is not None and [known[0]] == segments:
+        # A digest may have been announced after the bytes came: what wasn't taken then is taken now.
+        if known is not None and [known[0]] == segments and wanted <= known[1].keys():
             return known[1]
-        return await self._staging.join(upload.id, segments, algorithms={"sha-256", *upload.declared.digests})
+        return await self._staging.join(upload.id, segments, algorithms=wanted)
 
     def _check_digests(self, upload: Upload, digests: Mapping[str, str]) -> None:
         wanted = dict(upload.declared.digests)

@@ -360,6 +360,8 @@ class Door:
 
     def _refused(self, upload: Upload, reason: BaseException | None) -> None:
         """Count and log an upload that didn't become a file."""
+        if upload.declared.is_part and reason is None:
+            return  # it never was to be a file
         outcome = "refused" if isinstance(reason, Refused) else "broken"
         code = reason.stable_code if isinstance(reason, CarryallError) else None
         if isinstance(reason, QuotaExceeded):

@@ -82,6 +82,13 @@ class Staging(Protocol):
         """Make an extent of one upload an extent of another, durably and without copying. Replaces what was there."""
         ...
 
+    async def link(self, upload_id: str, segment: Segment, to_upload_id: str, to_segment: Segment) -> None:
+        """Make a finished extent of one upload an extent of another, too, durably and without copying.
+
+        Both are one from now on: neither may be written any more. Idempotent.
+        """
+        ...
+
     async def discard(self, upload_id: str, segments: Iterable[Segment]) -> None:
         """Remove these extents. One that isn't there is no error."""
         ...

@@ -43,7 +43,10 @@ class DiskStaging:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for shard in range(_SHARDS):
             (self._root / f"{shard:02x}").mkdir(exist_ok=True, mode=0o700)
-        sync_directory(self._root)
+        if self._is_durable:
+            for folder in (self._root, *self._root.parents):  # which of them are new isn't known any more
+                with suppress(PermissionError):  # not ours, and so not made by us
+                    sync_directory(folder)
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -52,7 +55,14 @@ class DiskStaging:
     async def land(self, upload_id: str, segment: Segment, *, algorithms: Iterable[str] = ()) -> DiskLanding:
         """Begin a write at the segment's length."""
         path = self._extent(upload_id, segment)
-        fd = await self._do(self._open_at, path, segment.length)
+        opening = asyncio.ensure_future(self._do(self._open_at, path, segment.length))
+        try:
+            fd = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # It may be about to cut the extent, which the next holder of the lease must not find done to its bytes.
+            await asyncio.wait([opening])
+            _close_opened(opening)
+            raise
         return DiskLanding(fd, segment.length, Digester(algorithms), self._do, is_durable=self._is_durable)
 
     def _open_at(self, path: Path, length: int) -> int:
@@ -76,6 +86,18 @@ class DiskStaging:
                 sync_directory(target.parent)
 
         await self._do(rename)
+
+    async def link(self, upload_id: str, segment: Segment, to_upload_id: str, to_segment: Segment) -> None:
+        """Make a finished extent of one upload an extent of another, too."""
+        source, target = self._extent(upload_id, segment), self._extent(to_upload_id, to_segment)
+
+        def link() -> None:
+            with suppress(FileExistsError):
+                os.link(source, target, follow_symlinks=False)
+            if self._is_durable:
+                sync_directory(target.parent)
+
+        await self._do(link)
 
     async def discard(self, upload_id: str, segments: Iterable[Segment]) -> None:
         """Remove these extents."""
@@ -150,8 +172,15 @@ class DiskStaging:
         return self._shard(upload_id) / f"{upload_id}.{_JOINED}"
 
     async def _do(self, work: Callable[..., T], *args: object) -> T:
+        """Run on a thread. A cancelled caller leaves only when the thread has: its lease guards what is done there."""
+        running = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+            return await asyncio.shield(running)
+        except asyncio.CancelledError:
+            await asyncio.wait([running])
+            if not running.cancelled():
+                running.exception()  # looked at, so that nobody reports it as forgotten
+            raise
         except OSError as error:
             raise disk_error(error) from error
 
@@ -172,6 +201,11 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _close_opened(opening: "asyncio.Future[int]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def _fit(fd: int, length: int) -> bool:

@@ -38,7 +38,9 @@ class LocalStore:
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         for shard in range(_SHARDS):
             (self._root / f"{shard:02x}").mkdir(exist_ok=True, mode=0o700)
-        self._sync(self._root)
+        for folder in (self._root, *self._root.parents):  # which of them are new isn't known any more
+            with suppress(PermissionError):  # not ours, and so not made by us
+                self._sync(folder)
 
     def close(self) -> None:
         """Wait for the threads."""
@@ -71,7 +73,12 @@ class LocalStore:
 
     async def open(self, key: str, start: int, stop: int) -> "LocalReading":
         """Open the half-open range."""
-        fd = await self._do(_open, self.path(key))
+        opening = asyncio.ensure_future(self._do(_open, self.path(key)))
+        try:
+            fd = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_opened)
+            raise
         return LocalReading(fd, start, stop, self._do)
 
     async def erase(self, key: str) -> None:
@@ -158,6 +165,11 @@ def _open(path: Path) -> int:
         return os.open(path.name, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW, dir_fd=folder)
     finally:
         os.close(folder)
+
+
+def _close_opened(opening: "asyncio.Future[int]") -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
 
 
 def _link(source: Path, target: Path) -> bool:

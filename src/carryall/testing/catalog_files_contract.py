@@ -174,6 +174,16 @@ class FileRules:
         assert ids == await found(catalog, **query)
         assert len(ids) == await catalog.read(lambda tx: tx.files.count(FileQuery(**query)))
 
+    async def test_files_whose_time_is_up_can_be_left_out(self, catalog: Catalog) -> None:
+        """They are there until they are removed, but nobody need see them."""
+        ends = {"over": MORNING, "later": MORNING + timedelta(microseconds=1), "never": None}
+        files = [numbered(n, id=name, expires_at=end) for n, (name, end) in enumerate(ends.items())]
+        await add_files(catalog, *files)
+
+        assert ["later", "never"] == await found(catalog, alive_at=MORNING)
+        assert 2 == await catalog.read(lambda tx: tx.files.count(FileQuery(alive_at=MORNING)))
+        assert ["later", "never", "over"] == await found(catalog)
+
     async def test_files_change(self, catalog: Catalog) -> None:
         """Names, expiry and copies can change; nothing else does."""
         await add_files(catalog, a_file())

@@ -1,4 +1,4 @@
-"""Verified fakes: a clock that stands still, a body that follows a script, telemetry that remembers."""
+"""Verified fakes: a clock that stands still, a body that follows a script, telemetry that remembers, bytes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,6 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 MORNING = datetime(2026, 11, 20, 9, tzinfo=UTC)
 """When a ManualClock starts, unless it is told otherwise."""
+
+
+def pattern(size: int) -> bytes:
+    """Give so many bytes of which no two stretches are alike, so that a misplaced one is seen."""
+    return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
 
 class ManualClock:

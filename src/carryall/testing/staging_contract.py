@@ -11,6 +11,7 @@ import pytest
 from carryall.model.errors import Unavailable
 from carryall.model.upload import Segment
 from carryall.ports.staging import Staging
+from carryall.testing.fakes import pattern
 
 _SIZES = [0, 1, 8191, 8193, 1 << 20, (1 << 21) + 1]
 
@@ -74,7 +75,7 @@ class StagingContract:
     @pytest.mark.parametrize("size", _SIZES)
     async def test_what_landed_is_held(self, staging: Staging, size: int) -> None:
         """Bytes are kept in order and whole, whatever the size of their chunks."""
-        content = bytes(range(256)) * (size // 256) + bytes(size % 256)
+        content = pattern(size)
 
         segment = await landed(staging, "up", Segment(0, 0), *pieces(content, 100_003))
 

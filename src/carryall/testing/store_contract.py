@@ -10,13 +10,9 @@ import pytest
 from carryall.model.errors import CarryallError, Missing
 from carryall.ports.body import CHUNK_MAX_BYTES
 from carryall.ports.store import Store
+from carryall.testing.fakes import pattern
 
 _KEY = "Az09._-" + "k" * 193  # every kind of character, and as long as keys may be
-
-
-def pattern(size: int) -> bytes:
-    """Give so many bytes of which no two stretches are alike, so that a misplaced one is seen."""
-    return b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))[:size]
 
 
 def source(folder: Path, content: bytes, name: str = "source") -> Path:

@@ -14,6 +14,7 @@ from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import Delivery, deliver
 from carryall.http.headers import joined, precondition
+from carryall.http.protocols import resumable
 from carryall.http.protocols.put import landed_raw
 from carryall.model.errors import Malformed, Missing, PreconditionFailed
 from carryall.model.file import File
@@ -35,7 +36,8 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
 
     path = _PREFIX + "{path:path}"
     return [
-        ByteRoute(("PUT",), path, put, docs={"put": _PUT_DOCS}),
+        ByteRoute(("PUT",), path, resumable.target(put), docs={"put": _PUT_DOCS}),
+        ByteRoute(("OPTIONS",), path, resumable.limits),
         ByteRoute(("GET", "HEAD"), path, _read, docs=_READ_DOCS),
         ByteRoute(("DELETE",), path, _delete, docs={"delete": _DELETE_DOCS}),
     ]
@@ -56,7 +58,10 @@ async def _put(call: Call, patience: Patience) -> Response:
         external_id=external_id,
         must_be_new=(joined(call.headers, "if-none-match") or "").strip() == "*",
         must_replace=current.id if current is not None and _names_a_tag(call) else None,
+        is_replacement=current is not None,
     )
+    if resumable.begins(call):
+        return await resumable.begin(call, principal, declared)
     async with landed_raw(call, principal, declared) as upload:
         files = await patience.completed(call, principal, [upload.id])
     if files is None:

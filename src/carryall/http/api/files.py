@@ -15,10 +15,11 @@ from carryall.http.api.room import DOOR, EXTERNAL_QUERY, documented, external_id
 from carryall.http.api.shapes import FILE, FileShape, file_shape
 from carryall.http.call import Call
 from carryall.http.context import Context
-from carryall.http.dispatch import ByteRoute
+from carryall.http.dispatch import ByteRoute, Handler
 from carryall.http.download import Delivery, deliver
 from carryall.http.forms import FilePart
 from carryall.http.guarded import Caller
+from carryall.http.protocols import resumable
 from carryall.http.protocols.form import FormPlan, is_form, landed_form, require_file
 from carryall.http.protocols.put import landed_raw, name_of
 from carryall.model.principal import Principal, Scope
@@ -89,6 +90,15 @@ def router(context: Context) -> APIRouter:
 
 def byte_routes(_context: Context) -> list[ByteRoute]:
     """Give the routes that carry files' bytes."""
+    return [
+        ByteRoute(("POST",), "/v1/files", creator(), docs={"post": _CREATE_DOCS}),
+        ByteRoute(("OPTIONS",), "/v1/files", resumable.limits),
+        ByteRoute(("GET", "HEAD"), "/v1/files/{file_id}/content", _content, docs=_CONTENT_DOCS),
+    ]
+
+
+def creator() -> Handler:
+    """Give what makes files of a request's body, or begins an upload of one."""
     patience = Patience()
 
     async def create(call: Call) -> Response:
@@ -99,10 +109,7 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
             return await _from_form(call, principal, external_id, patience)
         return await _from_raw(call, principal, external_id, patience)
 
-    return [
-        ByteRoute(("POST",), "/v1/files", create, docs={"post": _CREATE_DOCS}),
-        ByteRoute(("GET", "HEAD"), "/v1/files/{file_id}/content", _content, docs=_CONTENT_DOCS),
-    ]
+    return resumable.target(create)
 
 
 async def _from_form(call: Call, principal: Principal, external_id: str | None, patience: Patience) -> Response:
@@ -122,6 +129,8 @@ async def _from_form(call: Call, principal: Principal, external_id: str | None, 
 
 async def _from_raw(call: Call, principal: Principal, external_id: str | None, patience: Patience) -> Response:
     declared = Declared(name=call.query("name") or name_of(call), door=DOOR, external_id=external_id)
+    if resumable.begins(call):
+        return await resumable.begin(call, principal, declared)
     async with landed_raw(call, principal, declared) as upload:
         files = await patience.completed(call, principal, [upload.id])
     if files is None:
@@ -143,7 +152,8 @@ _CREATE_DOCS = openapi.operation(
     security="any",
     description=(
         'A form with one or more parts `file` (all of them are kept, or none; the answer is `{"files": [...]}`), or '
-        "a raw body of any other type (the answer is the file itself). `Content-Digest` and `Repr-Digest` are checked."
+        "a raw body of any other type (the answer is the file itself). `Content-Digest` and `Repr-Digest` are checked. "
+        "With `Upload-Complete: ?0` a raw body is the beginning of a resumable upload (docs/resumable-http.md)."
     ),
     parameters=[
         openapi.query("filename", "The name of a raw body; `name` means the same, as does Content-Disposition."),
