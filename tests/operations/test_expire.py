@@ -248,13 +248,23 @@ async def _cut_extent(house: House, _: str) -> None:
     os.truncate(next(house.folder.glob("staging/*/*.0.0")), 1)
 
 
+async def _lose_extent(house: House, _: str) -> None:
+    next(house.folder.glob("staging/*/*.0.0")).unlink()
+
+
 async def _miscount(house: House, _: str) -> None:
     await house.world.catalog.write(lambda tx: tx.usages.release("jwt:alice", 3))
 
 
 @pytest.mark.parametrize(
     ("damage", "about"),
-    [(_lose_file, "copy"), (_cut_file, "copy"), (_cut_extent, "staging"), (_miscount, "usage")],
+    [
+        (_lose_file, "copy"),
+        (_cut_file, "copy"),
+        (_cut_extent, "staging"),
+        (_lose_extent, "staging"),
+        (_miscount, "usage"),
+    ],
     ids=lambda value: getattr(value, "__name__", value),
 )
 async def test_the_doctor_finds_damage(folder: Path, alice: Principal, damage: Damage, about: str) -> None:

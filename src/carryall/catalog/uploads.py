@@ -53,6 +53,12 @@ _OPEN_OF = (
     .limit(bindparam("most"))
 )
 
+_OPEN_SEGMENTS = (
+    select(segments)
+    .join(uploads, uploads.c.id == segments.c.upload_id)
+    .where(uploads.c.state == State.OPEN, segments.c.length > 0)
+)
+
 
 class UploadRows:
     """Implements `ports.catalog_files.Uploads`."""
@@ -135,6 +141,11 @@ class UploadRows:
         """Give an owner's open uploads."""
         rows = self._connection.execute(_OPEN_OF, {"owner": owner, "most": limit}).mappings().all()
         return [self._whole(row) for row in rows]
+
+    def open_segments(self) -> Sequence[tuple[str, Segment]]:
+        """Give every segment with bytes of every open upload."""
+        rows = self._connection.execute(_OPEN_SEGMENTS).all()
+        return [(row.upload_id, Segment(index=row.idx, length=row.length, extent=row.extent)) for row in rows]
 
     def _whole(self, row: RowMapping) -> Upload:
         return _upload(row, self._connection.execute(_SEGMENTS, {"id": row["id"]}).all())

@@ -112,7 +112,9 @@ class Doctor:
 
     async def _staged(self) -> AsyncIterator[Finding]:
         short: dict[tuple[str, int, int], int] = {}
+        lost = await self._expected()
         async for extent in self._staging.extents():
+            lost.discard((extent.upload_id, extent.segment, extent.extent))
             upload = await self._catalog.read(lambda tx, i=extent.upload_id: tx.uploads.get(i))  # type: ignore[misc]
             if upload is None or upload.state is not State.OPEN:
                 text = (
@@ -125,6 +127,15 @@ class Doctor:
                 short[extent.upload_id, extent.segment, extent.extent] = segment.length
         async for finding in self._still_short(short):
             yield finding
+        # What was completed or replaced meanwhile is lost to nobody.
+        for upload_id, index, _ in sorted(lost & await self._expected() if lost else lost):
+            text = f"Part {index} of upload {upload_id} is in the catalog, and not on the disk."
+            yield Finding(is_wrong=True, about="staging", text=text)
+
+    async def _expected(self) -> set[tuple[str, int, int]]:
+        """Give what has to be staged, by upload, segment and extent."""
+        found = await self._catalog.read(lambda tx: tx.uploads.open_segments())
+        return {(upload_id, segment.index, segment.extent) for upload_id, segment in found}
 
     async def _still_short(self, short: Mapping[tuple[str, int, int], int]) -> AsyncIterator[Finding]:
         """Measure again what was shorter than its row: a running upload grows between the two looks, a damaged one not.

@@ -56,6 +56,10 @@ class Uploads(Protocol):
         """Give an owner's open uploads, newest first."""
         ...
 
+    def open_segments(self) -> Sequence[tuple[str, Segment]]:
+        """Give every segment with bytes of every open upload, with the upload's id."""
+        ...
+
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

@@ -128,6 +128,18 @@ class UploadRules:
         mine = await catalog.read(lambda tx: tx.uploads.open_of("user:alice", 2))
         assert ["fresh", "old"] == [upload.id for upload in mine]
 
+    async def test_segments_of_open_uploads_are_listed(self, catalog: Catalog) -> None:
+        """Those with bytes, of uploads that are open, each with its upload's id."""
+        uploads = [an_upload(id="open"), an_upload(id="empty"), an_upload(id="closed", state=State.ABORTED)]
+        await add_all(catalog, lambda tx: tx.uploads.add, *uploads)
+        for upload_id in ("open", "closed"):
+            await catalog.write(partial(_put_nine, upload_id=upload_id))
+
+        found = await catalog.read(lambda tx: tx.uploads.open_segments())
+
+        assert {"open"} == {upload_id for upload_id, _ in found}
+        assert 9 == sum(segment.length for _, segment in found)
+
     async def test_what_is_reserved_ahead_is_found(self, catalog: Catalog) -> None:
         """Open uploads of unknown size that reserve more than all their segments hold."""
         uploads = [
