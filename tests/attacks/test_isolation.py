@@ -314,6 +314,7 @@ def test_a_name_that_comes_back_finds_nothing(target: Any, doors: Any) -> None:
     doors["by-name"](DATA, "old.bin", who=old.who)
     link = urlsplit(target.send_json("POST", f"/v1/files/{sent.id}/links", old.who, {}).json()["url"])
     assert 204 == target.ask("DELETE", f"/v1/users/{old.name}", target.admin).status
+    assert 404 == target.ask("GET", f"/v1/users/{old.name}/tokens", target.admin).status
     new = target.user(old.name)
 
     assert 401 == target.ask("GET", "/v1/me", old.who).status

@@ -1,6 +1,6 @@
 """Users, their tokens and plans, and what they use."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -212,10 +212,16 @@ class Accounts:
         return NewToken(token, secret)
 
     async def tokens(self, principal: Principal, user: str | None) -> list[Token]:
-        """Give a user's tokens, newest first. Their secrets are not known."""
+        """Give a user's tokens, newest first. Their secrets are not known. Raises Missing for nobody's."""
         principal.require(Scope.READ)
         _check_self(principal, user)
-        found = await self._catalog.read(lambda tx: tx.tokens.of_user(user))
+
+        def work(tx: Tx) -> Sequence[Token]:
+            if user is not None:
+                _known(tx, user)
+            return tx.tokens.of_user(user)
+
+        found = await self._catalog.read(work)
         return [token for token in found if principal.is_admin or principal.file_id in {None, token.file_id}]
 
     async def revoke_token(self, principal: Principal, token_id: str) -> None:

@@ -16,6 +16,15 @@ def _header(name: str, description: str, **schema: Any) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": description, "schema": shape}
 
 
+def _operation(summary: str, **told: Any) -> dict[str, Any]:
+    """Describe an operation of two protocols: the IETF draft writes the same refusals as problems (RFC 9457)."""
+    operation = openapi.operation(summary, **told)
+    for status, answer in operation["responses"].items():
+        if status >= "400":
+            answer["content"]["application/problem+json"] = answer["content"]["application/json"]
+    return operation
+
+
 _VERSION = {
     "name": "Tus-Resumable",
     "in": "header",
@@ -27,7 +36,7 @@ _UPLOAD = openapi.path("upload_id", "The upload's id: the end of its Location.")
 _BYTES = {"application/offset+octet-stream": {"schema": openapi.BINARY}}
 
 COLLECTION_DOCS = {
-    "post": openapi.operation(
+    "post": _operation(
         "Begin a resumable upload",
         tag=_TAG,
         security="any",
@@ -43,12 +52,12 @@ COLLECTION_DOCS = {
         answer={201: None},
         refusals=(400, 401, 403, 408, 409, 412, 413, 415, 429, 503, 507),
     ),
-    "options": openapi.operation(
+    "options": _operation(
         "Tell what of tus is spoken", tag=_TAG, security="none", answer={204: None}, description=_ABOUT
     ),
 }
 ITEM_DOCS = {
-    "head": openapi.operation(
+    "head": _operation(
         "Tell a resumable upload's offset",
         tag=_TAG,
         security="any",
@@ -56,7 +65,7 @@ ITEM_DOCS = {
         answer={200: None},
         refusals=(400, 401, 403, 404, 409, 410, 412, 429, 503),
     ),
-    "patch": openapi.operation(
+    "patch": _operation(
         "Continue a resumable upload",
         tag=_TAG,
         security="any",
@@ -71,7 +80,7 @@ ITEM_DOCS = {
         answer={204: None},
         refusals=(400, 401, 403, 404, 408, 409, 410, 412, 413, 415, 429, 503, 507),
     ),
-    "delete": openapi.operation(
+    "delete": _operation(
         "Give a resumable upload up",
         tag=_TAG,
         security="any",
