@@ -56,7 +56,7 @@ _OPEN_OF = (
 _OPEN_SEGMENTS = (
     select(segments)
     .join(uploads, uploads.c.id == segments.c.upload_id)
-    .where(uploads.c.state == State.OPEN, segments.c.length > 0)
+    .where(uploads.c.state == State.OPEN, uploads.c.is_resumable, segments.c.length > 0)
 )
 
 
@@ -143,7 +143,7 @@ class UploadRows:
         return [self._whole(row) for row in rows]
 
     def open_segments(self) -> Sequence[tuple[str, Segment]]:
-        """Give every segment with bytes of every open upload."""
+        """Give every segment with bytes of every open upload that can be resumed."""
         rows = self._connection.execute(_OPEN_SEGMENTS).all()
         return [(row.upload_id, Segment(index=row.idx, length=row.length, extent=row.extent)) for row in rows]
 

@@ -215,18 +215,25 @@ class Door:
         return upload
 
     async def _drop(self, write: Write, reserved: int) -> None:
-        """Give back what was reserved, but for what checkpoints have counted already."""
+        """Give back what was reserved, but for what was counted already; discard what no row points at.
+
+        A commit whose answer was lost has counted all of it: its bytes stay, though the client hears of a failure.
+        """
         index = write.target.index
 
-        def work(tx: Tx) -> None:
+        def work(tx: Tx) -> bool:
             upload = tx.uploads.at(write.upload.id, index)
-            if upload is not None and upload.state is State.OPEN:
+            if upload is None or upload.state is not State.OPEN:
+                return True
+            segment = upload.segments.get(index)
+            if write.mode is Mode.REPLACE and segment is not None and segment.extent == write.target.extent:
+                return False
+            if write.upload.size is None:
                 kept = upload.length_of(index) - write.upload.length_of(index)
                 quota.give_back(tx, upload.owner, upload.id, reserved - kept)
+            return True
 
-        if write.upload.size is None:
-            await self._catalog.write(work)
-        if write.mode is Mode.REPLACE:
+        if await self._catalog.write(work) and write.mode is Mode.REPLACE:
             with suppress(CarryallError):
                 await self._staging.discard(write.upload.id, [write.target])
 

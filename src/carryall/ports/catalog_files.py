@@ -57,7 +57,7 @@ class Uploads(Protocol):
         ...
 
     def open_segments(self) -> Sequence[tuple[str, Segment]]:
-        """Give every segment with bytes of every open upload, with the upload's id."""
+        """Give every segment with bytes of every open upload that can be resumed, with the upload's id."""
         ...
 
 
