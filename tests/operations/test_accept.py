@@ -73,7 +73,7 @@ async def test_a_broken_body_leaves_nothing(
     [
         ({"size": 9}, Incomplete),
         ({"size": 11}, Incomplete),
-        ({"sha256": "0" * 64}, DigestMismatch),
+        ({"digests": {"sha-256": "0" * 64}}, DigestMismatch),
         ({"digests": {"md5": "0" * 32}}, DigestMismatch),
         ({"name": "a.png", "only_extensions": ("png", "jpg")}, TypeRefused),
     ],
@@ -102,7 +102,7 @@ async def test_a_wrong_body_digest_leaves_nothing(house: House, alice: Principal
 async def test_right_announcements_are_taken(house: House, alice: Principal) -> None:
     """Digests in any case; content that is what the name says."""
     announced = declared(
-        len(PNG), "a.PNG", sha256=sha256(PNG).upper(), only_extensions=("png",), media_type="text/html"
+        len(PNG), "a.PNG", digests={"sha-256": sha256(PNG).upper()}, only_extensions=("png",), media_type="text/html"
     )
 
     file = await house.door.accept(alice, announced, ScriptedBody(PNG), expect={"sha-256": sha256(PNG)})

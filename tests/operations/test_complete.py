@@ -168,7 +168,7 @@ async def test_an_upload_without_bytes_is_an_empty_file(house: House, alice: Pri
 
 async def test_a_digest_that_disagrees_loses_nothing(house: House, alice: Principal) -> None:
     """The upload stays as it was: the client may send the wrong chunk again, and complete."""
-    announced = declared(sha256=sha256(b"one two"), digests={"sha": "0" * 40})
+    announced = declared(digests={"sha-256": sha256(b"one two"), "sha": "0" * 40})
     upload_id = (await house.door.open(alice, announced, is_resumable=True)).id
     for index, chunk in enumerate((b"one ", b"owt")):
         await send(house, alice, upload_id, index, chunk)
@@ -266,7 +266,7 @@ async def test_a_name_keeps_its_file_until_the_new_one_is_whole(house: House, al
     """A replacement that breaks changes nothing."""
     old = await house.door.accept(alice, declared(path="a"), ScriptedBody(b"old"))
     with pytest.raises(DigestMismatch):
-        await house.door.accept(alice, declared(path="a", sha256="0" * 64), ScriptedBody(b"new"))
+        await house.door.accept(alice, declared(path="a", digests={"sha-256": "0" * 64}), ScriptedBody(b"new"))
 
     assert old == await house.serve.by_path(alice, "a")
     assert b"old" == await house.content(old)

@@ -257,6 +257,11 @@ def clean_media_type(value: str | None) -> str | None:
     return f"{media_type}; charset={charset}" if _TOKEN.fullmatch(charset) else None
 
 
+def media_type_of(headers: Headers) -> str:
+    """Give the Content-Type without its parameters, in lower case; "" where there is none."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
 def bearer(headers: Headers) -> str | None:
     """Give the token of `Authorization: Bearer …` (RFC 6750 §2.1); None for anything else, or two of them."""
     match = _credentials(headers, _BEARER)

@@ -11,6 +11,7 @@ import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from carryall.http.body import RequestBody, drain
 from carryall.http.context import Context, HttpRules
 from carryall.http.urls import client_of, scheme_of
 
@@ -141,12 +142,7 @@ class Watch:
 
     async def _drain(self) -> None:
         """Read a bounded rest, so that a client in the middle of its body sees the answer and not a reset."""
-        enough = self.received + self._drain_bytes
         # Time for the answer to be read: a proxy that is still writing at full speed would see only the reset.
         await asyncio.sleep(_ANSWER_FIRST_S)
-        try:
-            async with asyncio.timeout(_DRAIN_S):
-                while not self._is_over and self.received < enough:
-                    await self.receive()
-        except TimeoutError:
-            return
+        rest = RequestBody(self.receive, declared_size=None)
+        await drain(rest, limit_bytes=self._drain_bytes, seconds=_DRAIN_S)

@@ -51,7 +51,6 @@ class Declared:
         name: the client's file name, kept as data; stored paths are generated.
         size: in bytes, when the client said it.
         at_most: an upper bound in bytes where only that is known (a form's Content-Length).
-        sha256: lower-case hexadecimal digest of the whole file.
         path: the owner's unique name for it, under /v1/by-name/ only.
         external_id: the id that another service gave it (`main_service_file_id`).
         public_name: the generated name under which the gallery will serve it.
@@ -60,7 +59,7 @@ class Declared:
         is_replacement: `path` was somebody's as the upload began, so the answer says "replaced" and not "created".
         only_extensions: name and content must agree with one of these file name endings.
         door: the surface or protocol that it comes through.
-        digests: other announced digests of the whole file, hexadecimal, by algorithm name of RFC 9530.
+        digests: announced digests of the whole file, hexadecimal, by algorithm name of RFC 9530.
         raw_metadata: what a tus client sent as Upload-Metadata, to be told back as it came.
         is_part: a tus partial upload: its bytes are for a final one, and never a file of their own.
         parts: the uploads that a tus final upload is made of, in order.
@@ -72,7 +71,6 @@ class Declared:
     media_type: str | None = None
     size: int | None = None
     at_most: int | None = None
-    sha256: str | None = None
     path: str | None = None
     external_id: str | None = None
     public_name: str | None = None

@@ -17,12 +17,11 @@ from carryall.model.principal import Principal, Scope
 from carryall.model.upload import Declared, Mode, State, Upload
 from carryall.operations.ingest import Door
 from carryall.operations.resumable import Resumable
-from carryall.operations.streams import shielded
+from carryall.operations.sight import alive
+from carryall.operations.streams import is_empty, shielded
 from carryall.operations.world import World
 from carryall.ports.body import Body
 from carryall.ports.catalog import Tx
-
-_GONE = (State.ABORTED, State.EXPIRED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +78,9 @@ class ByFlag:
         Raises Missing, also (`upload_gone`) for one that was given up or has expired.
         """
         principal.require(Scope.WRITE)
-        _alive(await self._door.look(principal, upload_id))  # who may not see it must not disturb its writer either
+        alive(await self._door.look(principal, upload_id))  # who may not see it must not disturb its writer either
         async with self._leases.hold(upload_id):
-            return _alive(await self._door.look(principal, upload_id))
+            return alive(await self._door.look(principal, upload_id))
 
     async def append(self, principal: Principal, upload_id: str, brought: Brought) -> Outcome:
         """Add bytes at the end, and make the file if they were the last ones.
@@ -113,7 +112,7 @@ class ByFlag:
     async def cancel(self, principal: Principal, upload_id: str) -> None:
         """Give an upload up, whoever writes to it. A file that it became already stays (I-D2)."""
         principal.require(Scope.DELETE)
-        _alive(await self._door.look(principal, upload_id))
+        alive(await self._door.look(principal, upload_id))
         await self._door.abort(principal, upload_id)
 
         def work(tx: Tx) -> None:
@@ -125,7 +124,7 @@ class ByFlag:
 
     async def _again(self, principal: Principal, upload: Upload, brought: Brought) -> Outcome:
         """Give the file again to who asks for it rightly: at the end, with nothing to add (I-A8)."""
-        if not brought.is_end or brought.offset != upload.held_bytes or not await _is_empty(brought.body):
+        if not brought.is_end or brought.offset != upload.held_bytes or not await is_empty(brought.body):
             raise UploadClosed("This upload is complete and takes no more bytes.", code="upload_complete")
         return Outcome(upload, await self._door.complete(principal, upload.id))
 
@@ -188,17 +187,3 @@ def _check_length(known: int | None, told: int | None) -> None:
 
 def _inconsistent(text: str) -> Malformed:
     return Malformed(text, code="length_inconsistent")
-
-
-def _alive(upload: Upload) -> Upload:
-    if upload.state in _GONE:
-        raise Missing(f"This upload is {upload.state.value}. Begin a new one.", code="upload_gone")
-    return upload
-
-
-async def _is_empty(body: Body) -> bool:
-    if body.declared_size is not None:
-        return body.declared_size == 0
-    async for _ in body:
-        return False
-    return True

@@ -16,6 +16,7 @@ from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.inspect import Inspection
 from carryall.operations.names import holder
+from carryall.operations.sight import seen
 from carryall.operations.world import World
 from carryall.operations.writing import mismatch
 from carryall.ports.catalog import Tx
@@ -105,12 +106,7 @@ class Completion:
         return files
 
     async def _load(self, principal: Principal, upload_id: str) -> Upload:
-        upload = await self._catalog.read(lambda tx: tx.uploads.get(upload_id))
-        if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
-            raise Missing("No such upload.", code="upload_not_found")
-        if upload.state is not State.SEALED:
-            upload.require_open()
-        return upload
+        return seen(principal, await self._catalog.read(lambda tx: tx.uploads.get(upload_id)))
 
     async def _sealed(self, upload: Upload, segment_count: int | None) -> File:
         upload.check_whole(segment_count)
@@ -150,10 +146,7 @@ class Completion:
         return await self._staging.join(upload.id, segments, algorithms=wanted)
 
     def _check_digests(self, upload: Upload, digests: Mapping[str, str]) -> None:
-        wanted = dict(upload.declared.digests)
-        if upload.declared.sha256 is not None:
-            wanted["sha-256"] = upload.declared.sha256
-        failure = mismatch(wanted, digests)
+        failure = mismatch(upload.declared.digests, digests)
         if failure is not None:
             raise failure
 

@@ -24,6 +24,7 @@ from carryall.model.upload import Declared, Mode, Segment, State, Upload
 from carryall.operations import quota
 from carryall.operations.admit import Admission
 from carryall.operations.completion import Completion
+from carryall.operations.sight import seen
 from carryall.operations.streams import Checkpoints, Course, land, shielded
 from carryall.operations.world import World
 from carryall.operations.writing import Grow, Reserved, Write, mismatch, next_extent
@@ -331,11 +332,11 @@ class Door:
 
     async def look(self, principal: Principal, upload_id: str) -> Upload:
         """Give an upload. Raises Missing for one that isn't there or is somebody else's."""
-        return _seen(principal, await self._catalog.read(lambda tx: tx.uploads.get(upload_id)))
+        return seen(principal, await self._catalog.read(lambda tx: tx.uploads.get(upload_id)))
 
     async def _look_at(self, principal: Principal, upload_id: str, segment: int) -> Upload:
         """Give an upload with one of its segments: a session may have thousands, and each chunk comes by here."""
-        return _seen(principal, await self._catalog.read(lambda tx: tx.uploads.at(upload_id, segment)))
+        return seen(principal, await self._catalog.read(lambda tx: tx.uploads.at(upload_id, segment)))
 
     async def abort(
         self,
@@ -375,9 +376,3 @@ class Door:
             self._telemetry.quota_refused(upload.owner.partition(":")[0])  # a principal's id begins with its kind
         self._telemetry.upload_ended(upload.declared.door, outcome, 0)
         log.info("upload.failed", id=upload.id, owner=upload.owner, door=upload.declared.door, reason=code)
-
-
-def _seen(principal: Principal, upload: Upload | None) -> Upload:
-    if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
-        raise Missing("No such upload.", code="upload_not_found")
-    return upload

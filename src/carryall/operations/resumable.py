@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from carryall.model.errors import Conflict, Malformed, Missing, TooLarge, UploadClosed
+from carryall.model.errors import Malformed, Missing, TooLarge, UploadClosed
 from carryall.model.file import File
 from carryall.model.principal import Principal, Scope
 from carryall.model.upload import Declared, Mode, State, Upload
 from carryall.operations import quota
 from carryall.operations.ingest import Door
 from carryall.operations.joining import Joining
+from carryall.operations.streams import is_empty
 from carryall.operations.world import World
 from carryall.ports.body import Body
 from carryall.ports.catalog import Tx
@@ -70,7 +71,7 @@ class Resumable:
         upload = await self._door.look(principal, upload_id)
         if upload.declared.parts:
             raise UploadClosed("This upload is made of others; it takes no bytes of its own.", code="upload_is_final")
-        if upload.state is State.SEALED and offset == upload.held_bytes and await _is_empty(body):
+        if upload.state is State.SEALED and offset == upload.held_bytes and await is_empty(body):
             return await self._progress(principal, upload)
         if size is not None and size != upload.size:
             if offset <= size < offset + (body.declared_size or 0):
@@ -124,17 +125,3 @@ class Resumable:
 
         async with self._leases.hold(upload_id):
             await self._catalog.write(work)
-
-
-async def _is_empty(body: Body) -> bool:
-    if body.declared_size is not None:
-        return body.declared_size == 0
-    async for _ in body:
-        return False
-    return True
-
-
-def check_sizes_agree(upload: Upload, size: int) -> None:
-    """Raise Conflict when a size was told before, and was another one."""
-    if upload.size is not None and upload.size != size:
-        raise Conflict(f"This upload was announced with {upload.size} bytes, not {size}.", code="size_changed")

@@ -88,6 +88,15 @@ def _is_due(new_bytes: int, seconds: float, rule: Checkpoints) -> bool:
     return new_bytes >= rule.least_bytes and seconds >= rule.every.total_seconds()
 
 
+async def is_empty(body: Body) -> bool:
+    """Tell whether a body brings nothing. Where its size wasn't said, this takes its first chunk to find out."""
+    if body.declared_size is not None:
+        return body.declared_size == 0
+    async for _ in body:
+        return False
+    return True
+
+
 async def shielded(work: Awaitable[T]) -> T:
     """Finish a closing step although the caller is cancelled; the cancellation goes on afterwards."""
     task = asyncio.ensure_future(work)

@@ -21,7 +21,6 @@ def an_upload(**changes: Any) -> Upload:
         media_type="image/png",
         size=9_000_000_000_000_000,
         at_most=7,
-        sha256="a" * 64,
         path="a/b ü",
         external_id="17",
         public_name="x.png",
@@ -29,7 +28,7 @@ def an_upload(**changes: Any) -> Upload:
         must_replace="f",
         only_extensions=("png", "jpg"),
         metadata={"key": "välue"},
-        digests={"md5": "b" * 32},
+        digests={"sha-256": "a" * 64, "md5": "b" * 32},
     )
     upload = Upload(
         id="up",

@@ -55,7 +55,6 @@ async def _admitted(call: Call, principal: Principal, declared: Declared) -> tup
         size=size,
         media_type=clean_media_type(call.headers.get("content-type")),
         digests=digests.representation,
-        sha256=digests.representation.get("sha-256"),
     )
     return told, digests.content
 

@@ -4,6 +4,7 @@ import re
 
 from starlette.datastructures import Headers
 
+from carryall.http.headers import media_type_of
 from carryall.http.protocols.resumable.dialects import DIALECTS, NEWEST, Dialect
 from carryall.model.upload import State, Upload
 
@@ -44,11 +45,6 @@ def is_end(headers: Headers, dialect: Dialect) -> bool | None:
 def flag(dialect: Dialect, *, complete: bool) -> dict[str, str]:
     """Write the flag of an answer."""
     return {dialect.flag: "?1" if complete is not dialect.is_inverted else "?0"}
-
-
-def media_type_of(headers: Headers) -> str:
-    """Give the Content-Type without its parameters, in lower case."""
-    return headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def limit(dialect: Dialect, *, max_size: int | None, age_s: int | None = None) -> dict[str, str]:

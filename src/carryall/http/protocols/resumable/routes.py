@@ -15,7 +15,7 @@ from carryall.http.api.shapes import file_shape
 from carryall.http.call import Call
 from carryall.http.digests import expected_digests
 from carryall.http.dispatch import Handler
-from carryall.http.headers import clean_media_type
+from carryall.http.headers import clean_media_type, media_type_of
 from carryall.http.problems import answer
 from carryall.http.protocols.resumable.dialects import Dialect
 from carryall.http.protocols.resumable.fields import (
@@ -25,7 +25,6 @@ from carryall.http.protocols.resumable.fields import (
     flag,
     is_end,
     limit,
-    media_type_of,
     number,
     standing,
 )

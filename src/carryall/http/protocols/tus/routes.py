@@ -9,15 +9,16 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import Delivery, deliver
-from carryall.http.headers import http_date
+from carryall.http.headers import http_date, media_type_of
 from carryall.http.problems import answer
 from carryall.http.protocols.tus.docs import COLLECTION_DOCS, ITEM_DOCS
 from carryall.http.protocols.tus.fields import ALGORITHMS, checksum, declared_of, number, one, parts_of
-from carryall.model.errors import CarryallError, Malformed, Missing, PreconditionFailed, Refused, TypeRefused
+from carryall.model.errors import CarryallError, Malformed, PreconditionFailed, Refused, TypeRefused
 from carryall.model.principal import Principal
 from carryall.model.upload import State, Upload
 from carryall.operations.authenticate import Realm
 from carryall.operations.resumable import Progress
+from carryall.operations.sight import alive
 
 VERSION = "1.0.0"
 EXTENSIONS = (
@@ -36,7 +37,6 @@ _STREAM = "application/offset+octet-stream"
 _OVERRIDABLE = frozenset({"PATCH", "DELETE", "HEAD"})
 # Where tus, or its clients, want another status than the same error has elsewhere (T-K3, T-D3, T-N7).
 _STATUS = {"digest_mismatch": 460, "size_changed": 400, "upload_is_final": 403}
-_GONE = (State.ABORTED, State.EXPIRED)
 
 Verb = Callable[[Call, Principal], Awaitable[Response]]
 
@@ -131,13 +131,9 @@ async def _create(call: Call, principal: Principal) -> Response:
 def _brings_bytes(call: Call) -> bool:
     """Tell whether a creation has a body. Raises TypeRefused for one that isn't said to be the upload's (T-W2)."""
     has_body = bool(call.body.declared_size) or "transfer-encoding" in call.headers
-    if has_body and not _is_stream(call):
+    if has_body and media_type_of(call.headers) != _STREAM:
         raise TypeRefused(f"Bytes come as {_STREAM}.", code="media_type_refused")
     return has_body
-
-
-def _is_stream(call: Call) -> bool:
-    return call.headers.get("content-type", "").partition(";")[0].strip().lower() == _STREAM
 
 
 async def _first_bytes(call: Call, principal: Principal, upload_id: str, expect: Mapping[str, str]) -> Progress:
@@ -164,7 +160,7 @@ def _declared_size(call: Call, *, is_final: bool) -> int | None:
 async def _tell(call: Call, principal: Principal) -> Response:
     """Tell how far an upload is; whoever still writes to it checkpoints and leaves (T-HD1 to T-HD6, T-N8)."""
     progress = await call.context.resumable.stand(principal, call.params["upload_id"])
-    upload = _alive(progress.upload)
+    upload = alive(progress.upload)
     headers = {**_state(progress), "Cache-Control": "no-store"}
     if upload.size is not None:
         headers["Upload-Length"] = str(upload.size)
@@ -180,14 +176,14 @@ async def _tell(call: Call, principal: Principal) -> Response:
 
 async def _append(call: Call, principal: Principal) -> Response:
     """Add bytes at the offset that both agree on (T-P1 to T-P9, T-D3, T-D4, T-K1 to T-K6)."""
-    if not _is_stream(call):
+    if media_type_of(call.headers) != _STREAM:
         raise TypeRefused(f"Bytes come as {_STREAM}.", code="media_type_refused")
     offset = number(call.headers, "upload-offset")
     if offset is None:
         raise Malformed("Upload-Offset is missing.", code="header_invalid")
     expect = checksum(call.headers)
     upload_id = call.params["upload_id"]
-    _alive(await call.context.door.look(principal, upload_id))
+    alive(await call.context.door.look(principal, upload_id))
     size = number(call.headers, "upload-length")
     progress = await call.context.resumable.append(
         principal, upload_id, call.body, offset=offset, expect=expect, size=size
@@ -198,7 +194,7 @@ async def _append(call: Call, principal: Principal) -> Response:
 async def _terminate(call: Call, principal: Principal) -> Response:
     """Give an upload up, or delete the file that it became (T-X1, T-X2)."""
     upload_id = call.params["upload_id"]
-    _alive(await call.context.door.look(principal, upload_id))
+    alive(await call.context.door.look(principal, upload_id))
     upload = await call.context.resumable.cancel(principal, upload_id)
     if upload.file_id is not None:
         await call.context.files.delete(principal, upload.file_id)
@@ -207,18 +203,11 @@ async def _terminate(call: Call, principal: Principal) -> Response:
 
 async def _read(call: Call, principal: Principal) -> Response:
     """Give the file once the upload is complete, a small status before."""
-    upload = _alive(await call.context.door.look(principal, call.params["upload_id"]))
+    upload = alive(await call.context.door.look(principal, call.params["upload_id"]))
     if upload.file_id is not None:
         return await deliver(call, await call.context.serve.by_id(principal, upload.file_id), Delivery(via="api"))
     status = {"id": upload.id, "state": upload.state.value, "offset": upload.held_bytes, "size": upload.size}
     return JSONResponse(status, headers={"Cache-Control": "no-store"})
-
-
-def _alive(upload: Upload) -> Upload:
-    """Raise Missing (410) for an upload that was given up or expired (T-E3, T-X1)."""
-    if upload.state in _GONE:
-        raise Missing(f"This upload is {upload.state.value}. Begin a new one.", code="upload_gone")
-    return upload
 
 
 def _state(progress: Progress) -> dict[str, str]:

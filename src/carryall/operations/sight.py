@@ -1,0 +1,21 @@
+"""Which uploads a principal sees, and which of them are still there."""
+
+from carryall.model.errors import Missing
+from carryall.model.principal import Principal
+from carryall.model.upload import State, Upload
+
+_GONE = (State.ABORTED, State.EXPIRED)
+
+
+def seen(principal: Principal, upload: Upload | None) -> Upload:
+    """Give an upload. Raises Missing for one that isn't there or is somebody else's, alike."""
+    if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
+        raise Missing("No such upload.", code="upload_not_found")
+    return upload
+
+
+def alive(upload: Upload) -> Upload:
+    """Give an upload. Raises Missing (`upload_gone`) for one that was given up or has expired (T-E3, T-X1, I-C2)."""
+    if upload.state in _GONE:
+        raise Missing(f"This upload is {upload.state.value}. Begin a new one.", code="upload_gone")
+    return upload
