@@ -21,7 +21,7 @@ class TestProcessLeases(LeasesContract):
 
 async def test_a_holder_that_never_leaves_costs_patience_only(monkeypatch: pytest.MonkeyPatch) -> None:
     """After a while the newcomer gives up with an answer that says when to come back, and leaves the line."""
-    monkeypatch.setattr(process, "_PATIENCE_S", 0.01)
+    monkeypatch.setattr(process, "PATIENCE_S", 0.01)
     leases = ProcessLeases()
     async with leases.hold("up", 0):
         for segment in (0, None):

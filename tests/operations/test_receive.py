@@ -120,7 +120,7 @@ async def test_a_cancelled_append_keeps_what_arrived(house: House, alice: Princi
         await receiving
 
     assert {0: Segment(0, 3)} == (await house.door.look(alice, upload_id)).segments
-    assert not house.world.leases.is_held(upload_id)
+    assert not await house.world.leases.is_held(upload_id)
 
 
 @pytest.mark.parametrize("size", [200_000, None])

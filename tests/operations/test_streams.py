@@ -9,7 +9,8 @@ from tests.operations.conftest import House, declared, user
 from carryall.model.errors import QuotaExceeded
 from carryall.model.principal import Principal
 from carryall.operations import streams
-from carryall.operations.streams import Checkpoints, shielded
+from carryall.operations.streams import Checkpoints
+from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
 from carryall.testing.fakes import ScriptedBody
 

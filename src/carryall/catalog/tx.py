@@ -6,6 +6,8 @@ from sqlalchemy import Connection
 
 from carryall.catalog.accounts import PlanRows, TokenRows, UserRows
 from carryall.catalog.files import FileRows
+from carryall.catalog.hits import HitRows
+from carryall.catalog.leases import LeaseRows
 from carryall.catalog.links import GrantRows, LinkRows
 from carryall.catalog.uploads import UploadRows
 from carryall.catalog.usages import UsageRows
@@ -59,9 +61,19 @@ class SqlTx:
         return UsageRows(self._connection)
 
     @cached_property
+    def leases(self) -> LeaseRows:
+        """Who writes to which upload now."""
+        return LeaseRows(self._connection)
+
+    @cached_property
     def jobs(self) -> JobRows:
         """What is still to do."""
         return JobRows(self._connection)
+
+    @cached_property
+    def hits(self) -> HitRows:
+        """Who asked when."""
+        return HitRows(self._connection)
 
     @cached_property
     def events(self) -> EventRows:

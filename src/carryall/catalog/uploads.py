@@ -27,16 +27,21 @@ _SAVE = update(uploads).where(uploads.c.id == bindparam("b_id")).values({n: bind
 _PUT_SEGMENT = (
     update(segments)
     .where(segments.c.upload_id == bindparam("b_id"), segments.c.idx == bindparam("b_idx"))
-    .values(length=bindparam("b_length"), extent=bindparam("b_extent"))
+    .values(length=bindparam("b_length"), extent=bindparam("b_extent"), frozen=bindparam("b_frozen"))
 )
 _ADD_SEGMENT = insert(segments)
+_RAISE_FENCE = (
+    update(uploads)
+    .where(uploads.c.id == bindparam("b_id"), uploads.c.fence == bindparam("b_above"))
+    .values(fence=uploads.c.fence + 1)
+)
 _STALE = (
     select(uploads.c.id)
     .where(uploads.c.state == State.OPEN, uploads.c.expires_at <= bindparam("now"))
     .order_by(uploads.c.expires_at)
     .limit(bindparam("most"))
 )
-_ONE_SHOT = select(uploads.c.id).where(uploads.c.state == State.OPEN, uploads.c.is_resumable.is_(False))
+_ONE_SHOT = select(uploads.c.id, uploads.c.node).where(uploads.c.state == State.OPEN, uploads.c.is_resumable.is_(False))
 _HELD = select(func.coalesce(func.sum(segments.c.length), 0)).where(segments.c.upload_id == uploads.c.id)
 _AHEAD = select(uploads).where(
     uploads.c.state == State.OPEN, uploads.c.size.is_(None), uploads.c.reserved_bytes > _HELD.scalar_subquery()
@@ -77,6 +82,7 @@ class UploadRows:
                 "limit_bytes": upload.limit_bytes,
                 "is_resumable": upload.is_resumable,
                 "created_at": upload.created_at,
+                "node": upload.node,
                 **_changing(upload),
             },
         )
@@ -106,25 +112,23 @@ class UploadRows:
 
     def put_segment(self, upload_id: str, segment: Segment) -> None:
         """Write one segment, new or again."""
-        values = {
-            "b_id": upload_id,
-            "b_idx": segment.index,
-            "b_length": segment.length,
-            "b_extent": segment.extent,
-        }
-        if self._connection.execute(_PUT_SEGMENT, values).rowcount == 0:
-            self._connection.execute(
-                _ADD_SEGMENT,
-                {"upload_id": upload_id, "idx": segment.index, "length": segment.length, "extent": segment.extent},
-            )
+        values = {"length": segment.length, "extent": segment.extent, "frozen": segment.frozen}
+        place = {"b_id": upload_id, "b_idx": segment.index}
+        bound = {f"b_{name}": value for name, value in values.items()}
+        if self._connection.execute(_PUT_SEGMENT, place | bound).rowcount == 0:
+            self._connection.execute(_ADD_SEGMENT, {"upload_id": upload_id, "idx": segment.index, **values})
 
     def stale(self, now: datetime, limit: int) -> Sequence[str]:
         """Give open uploads whose time is up."""
         return self._connection.execute(_STALE, {"now": now, "most": limit}).scalars().all()
 
-    def one_shot_open(self) -> Sequence[str]:
-        """Give open uploads that can't be resumed."""
-        return self._connection.execute(_ONE_SHOT).scalars().all()
+    def raise_fence(self, upload_id: str, *, above: int) -> None:
+        """Count one succession more."""
+        self._connection.execute(_RAISE_FENCE, {"b_id": upload_id, "b_above": above})
+
+    def one_shot_open(self) -> Sequence[tuple[str, str | None]]:
+        """Give open uploads that can't be resumed, and who opened them."""
+        return [(row.id, row.node) for row in self._connection.execute(_ONE_SHOT)]
 
     def reserved_ahead(self) -> Sequence[Upload]:
         """Give open uploads of unknown size that reserve more than they hold."""
@@ -145,7 +149,7 @@ class UploadRows:
     def open_segments(self) -> Sequence[tuple[str, Segment]]:
         """Give every segment with bytes of every open upload that can be resumed."""
         rows = self._connection.execute(_OPEN_SEGMENTS).all()
-        return [(row.upload_id, Segment(index=row.idx, length=row.length, extent=row.extent)) for row in rows]
+        return [(row.upload_id, _segment(row)) for row in rows]
 
     def _whole(self, row: RowMapping) -> Upload:
         return _upload(row, self._connection.execute(_SEGMENTS, {"id": row["id"]}).all())
@@ -158,9 +162,14 @@ def _upload(row: RowMapping, found: Sequence[Row[Any]]) -> Upload:
             **values,
             "declared": _declared(values["declared"]),
             "state": State(values["state"]),
-            "segments": {s.idx: Segment(index=s.idx, length=s.length, extent=s.extent) for s in found},
+            "segments": {row.idx: _segment(row) for row in found},
         }
     )
+
+
+def _segment(row: Row[Any]) -> Segment:
+    frozen = tuple((extent, length) for extent, length in row.frozen)
+    return Segment(index=row.idx, length=row.length, extent=row.extent, frozen=frozen)
 
 
 def _declared(values: Mapping[str, Any]) -> Declared:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from carryall.model.errors import Unavailable
 
-_PATIENCE_S = 30.0  # a holder that was asked only has to write what it holds: at most 2 MiB and a sync
+PATIENCE_S = 30.0  # a holder that was asked only has to write what it holds: at most 2 MiB and a sync
 
 
 class ProcessLease:
@@ -56,7 +56,8 @@ class _Line:
 class ProcessLeases:
     """Implements `ports.leases.Leases` for one process and one event loop."""
 
-    def __init__(self) -> None:
+    def __init__(self, node: str = "") -> None:
+        self.node = node
         self._lines: dict[str, _Line] = {}
 
     @asynccontextmanager
@@ -76,13 +77,20 @@ class ProcessLeases:
             if not line.waiting and not line.holders:
                 self._lines.pop(upload_id, None)
 
-    def is_held(self, upload_id: str) -> bool:
+    async def is_held(self, upload_id: str) -> bool:
         """Tell whether anybody writes to this upload now."""
         return upload_id in self._lines
 
+    async def tidy(self) -> None:
+        """Do nothing: what a process holds ends with it."""
+
+    async def gone(self) -> Callable[[str | None], bool]:
+        """Give a test for processes that are gone: a process by itself can't tell."""
+        return lambda _: False
+
     async def _wait(self, line: _Line, mine: ProcessLease) -> None:
         try:
-            async with asyncio.timeout(_PATIENCE_S):
+            async with asyncio.timeout(PATIENCE_S):
                 while blockers := line.blockers(mine):
                     for lease in blockers:
                         lease.ask()

@@ -5,7 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from carryall.model.errors import Conflict, Incomplete, OffsetMismatch, TooLarge, UploadClosed
+from carryall.model.errors import Conflict, Incomplete, Interrupted, OffsetMismatch, TooLarge, UploadClosed
+
+_EXTENTS_PER_FENCE = 1 << 20  # a segment is replaced less often than that between two successions
 
 
 class State(StrEnum):
@@ -36,11 +38,29 @@ class Segment:
         index: its place among the segments; they are joined in this order.
         length: durable bytes. Only what was synced is counted.
         extent: which staged file holds them. A write that must not touch acknowledged bytes goes to the next extent.
+        frozen: earlier extents that hold its first bytes, in order, each with how many: left by holders that seemed
+            dead and may still write behind those bytes, so that nobody else does.
     """
 
     index: int
     length: int
     extent: int = 0
+    frozen: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def start(self) -> int:
+        """The offset in the segment at which its present extent begins, in bytes."""
+        return sum(length for _, length in self.frozen)
+
+    @property
+    def pieces(self) -> tuple[tuple[int, int], ...]:
+        """Every extent that holds bytes of it, in order, with how many."""
+        last = (self.extent, self.length - self.start)
+        return (*self.frozen, last) if last[1] else self.frozen
+
+    def succeeded(self, extent: int) -> "Segment":
+        """Give this segment with its bytes frozen where they are; what follows goes to another extent."""
+        return replace(self, extent=extent, frozen=self.pieces)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +121,8 @@ class Upload:
         is_resumable: False for a one-shot upload, which is aborted when its request breaks.
         expires_at: when an upload that nobody continues is given up.
         file_id: the file that it became, once sealed.
+        node: the process that opened it, where several share a catalog.
+        fence: how often somebody took it over from a holder that seemed dead. A commit under an older number is void.
         elsewhere_bytes: durable bytes in segments that weren't looked at (`ports.catalog_files.Uploads.at`).
     """
 
@@ -118,6 +140,8 @@ class Upload:
     state: State = State.OPEN
     segments: Mapping[int, Segment] = field(default_factory=dict)
     file_id: str | None = None
+    node: str | None = None
+    fence: int = 0
     elsewhere_bytes: int = 0
 
     @property
@@ -139,6 +163,25 @@ class Upload:
         """Raise UploadClosed when no more bytes are taken."""
         if self.state is not State.OPEN:
             raise UploadClosed(f"This upload is {self.state.value} and takes no more bytes.", state=self.state.value)
+
+    def require_holder(self, loaded: "Upload") -> None:
+        """Raise Interrupted when somebody took over since this holder loaded the upload: its bytes don't count."""
+        if self.fence != loaded.fence:
+            raise Interrupted(
+                "This request stood still, and a newer one continues the upload. Ask where it stands, and go on there.",
+                retry_after_s=1,
+            )
+
+    def writable(self, index: int) -> Segment:
+        """Give a segment as its next writer finds it: never at the end of an extent that a zombie may write to."""
+        first = self.fence * _EXTENTS_PER_FENCE
+        held = self.segments.get(index, Segment(index, 0, first))
+        return held if held.extent >= first else held.succeeded(first)
+
+    def next_extent(self, index: int) -> int:
+        """Give the extent that a replacement of this segment goes to, so that what it replaces isn't touched."""
+        held = self.segments.get(index)
+        return max(held.extent + 1 if held else 0, self.fence * _EXTENTS_PER_FENCE)
 
     def admit(self, index: int, offset: int, mode: Mode) -> int | None:
         """Decide on a write before its first byte; give how many bytes it may bring (None: no limit).

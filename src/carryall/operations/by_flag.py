@@ -18,9 +18,10 @@ from carryall.model.upload import Declared, Mode, State, Upload
 from carryall.operations.ingest import Door
 from carryall.operations.resumable import Resumable
 from carryall.operations.sight import alive
-from carryall.operations.streams import is_empty, shielded
+from carryall.operations.streams import is_empty
 from carryall.operations.world import World
 from carryall.ports.body import Body
+from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
 
 

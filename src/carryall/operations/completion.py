@@ -120,7 +120,7 @@ class Completion:
         upload.check_whole(segment_count)
         if not upload.segments:
             upload = await self._made_empty(upload)
-        segments = [upload.segments[index] for index in sorted(upload.segments)]
+        segments = [upload.writable(index) for index in sorted(upload.segments)]
         digests = await self._digest(upload, segments)
         self._check_digests(upload, digests)
         staged = await self._staging.staged(upload.id, segments)
@@ -129,7 +129,7 @@ class Completion:
 
     async def _made_empty(self, upload: Upload) -> Upload:
         """Stage an empty extent for a file of no bytes at all."""
-        segment = Segment(0, 0)
+        segment = upload.writable(0)
         landing = await self._staging.land(upload.id, segment)
         try:
             await landing.sync()
@@ -182,6 +182,7 @@ class Completion:
         upload = tx.uploads.get(one.upload.id)
         if upload is None or upload.state is not State.OPEN:
             raise Missing("The upload was closed meanwhile.", code="upload_not_found")
+        upload.require_holder(one.upload)
         if principal.kind is Kind.USER and tx.users.get(principal.name) is None:
             raise Missing("The user of this upload was removed meanwhile.", code="user_not_found")
         self._make_way(tx, principal, upload)

@@ -123,8 +123,9 @@ class Doctor:
                 yield Finding(is_wrong=False, about="staging", text=text)
                 continue
             segment = upload.segments.get(extent.segment)
-            if segment and segment.extent == extent.extent and extent.size < segment.length:
-                short[extent.upload_id, extent.segment, extent.extent] = segment.length
+            wanted = dict(segment.pieces).get(extent.extent, 0) if segment else 0
+            if extent.size < wanted:
+                short[extent.upload_id, extent.segment, extent.extent] = wanted
         async for finding in self._still_short(short):
             yield finding
         # What was completed or replaced meanwhile is lost to nobody.
@@ -135,7 +136,7 @@ class Doctor:
     async def _expected(self) -> set[tuple[str, int, int]]:
         """Give what has to be staged, by upload, segment and extent."""
         found = await self._catalog.read(lambda tx: tx.uploads.open_segments())
-        return {(upload_id, segment.index, segment.extent) for upload_id, segment in found}
+        return {(upload_id, segment.index, extent) for upload_id, segment in found for extent, _ in segment.pieces}
 
     async def _still_short(self, short: Mapping[tuple[str, int, int], int]) -> AsyncIterator[Finding]:
         """Measure again what was shorter than its row: a running upload grows between the two looks, a damaged one not.

@@ -1,5 +1,7 @@
 """What time takes away: files whose time is up, uploads that nobody continues, bytes that no row knows."""
 
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 import structlog
@@ -44,6 +46,8 @@ class Expire:
         """Expire files and uploads, and forget what is only history."""
         await self._files()
         await self._uploads()
+        await self._leases.tidy()
+        await self.abort_one_shots(await self._leases.gone())
         now = self._clock.now()
         while await self._catalog.write(lambda tx: tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)):
             pass
@@ -52,6 +56,7 @@ class Expire:
             tx.jobs.forget_done(now - _DONE_JOBS_STAY)
             tx.events.forget(now - _EVENTS_STAY)
             tx.grants.forget(now - _GRANTS_STAY)
+            tx.hits.forget()
 
         await self._catalog.write(work)
 
@@ -69,28 +74,46 @@ class Expire:
     async def _uploads(self) -> None:
         now = self._clock.now()
         while stale := await self._catalog.read(lambda tx: tx.uploads.stale(now, _PAGE)):
+            ended = 0
             for upload_id in stale:
-                if self._leases.is_held(upload_id):
+                if await self._leases.is_held(upload_id):
                     continue  # somebody writes to it now; its next row moves the expiry
                 await self._door.abort(self._admin, upload_id, state=State.EXPIRED)
-            if all(self._leases.is_held(upload_id) for upload_id in stale):
+                ended += 1
+            if not ended:
                 return
 
-    async def abort_one_shots(self) -> int:
-        """Give up the one-shot uploads of a process that is gone, before serving; give how many there were.
+    async def abort_one_shots(self, is_gone: Callable[[str | None], bool] = lambda _: True) -> int:
+        """Give up the one-shot uploads of processes that are gone; give how many there were.
 
-        What its resumable ones had reserved ahead is given back: resuming may need just that room.
+        What resumable ones reserve ahead and nobody writes to is given back: resuming may need just that room.
+
+        Args:
+            is_gone: tells of a process, by its node name, whether it can't come back. Before the only process of a
+                data folder serves, every other one is.
         """
         found = await self._catalog.read(lambda tx: tx.uploads.one_shot_open())
-        for upload_id in found:
+        gone = [upload_id for upload_id, node in found if is_gone(node)]
+        for upload_id in gone:
             await self._door.abort(self._admin, upload_id)
+        ahead = await self._catalog.read(lambda tx: [upload.id for upload in tx.uploads.reserved_ahead()])
+        for start in range(0, len(ahead), _PAGE):
+            await self._give_back(ahead[start : start + _PAGE])
+        return len(gone)
 
-        def work(tx: Tx) -> None:
-            for upload in tx.uploads.reserved_ahead():
-                quota.give_back(tx, upload.owner, upload.id, upload.reserved_bytes - upload.held_bytes)
+    async def _give_back(self, upload_ids: Sequence[str]) -> None:
+        """Give back what these uploads reserve ahead, of those that nobody writes to; in one transaction."""
+        async with AsyncExitStack() as leases:
+            free = [upload_id for upload_id in upload_ids if not await self._leases.is_held(upload_id)]
+            for upload_id in free:
+                await leases.enter_async_context(self._leases.hold(upload_id))
 
-        await self._catalog.write(work)
-        return len(found)
+            def work(tx: Tx) -> None:
+                for upload in (tx.uploads.get(upload_id) for upload_id in free):
+                    if upload is not None and upload.state is State.OPEN and upload.size is None:
+                        quota.give_back(tx, upload.owner, upload.id, upload.reserved_bytes - upload.held_bytes)
+
+            await self._catalog.write(work)
 
     async def sweep(self) -> int:
         """Remove staged and stored bytes that no row points at; give how many pieces went.
@@ -100,12 +123,10 @@ class Expire:
         gone = 0
         async for extent in self._staging.extents():
             upload_id = extent.upload_id
-            if self._leases.is_held(upload_id):
-                continue
             upload = await self._catalog.read(lambda tx, wanted=upload_id: tx.uploads.get(wanted))  # type: ignore[misc]
             is_closed = upload is not None and upload.state is not State.OPEN
             is_unknown = upload is None and extent.age_s > self._sweep_after.total_seconds()
-            if is_closed or is_unknown:
+            if (is_closed or is_unknown) and not await self._leases.is_held(upload_id):
                 await self._staging.discard_all(upload_id)
                 gone += 1
         return gone + await self._sweep_stores()
@@ -127,8 +148,6 @@ class Expire:
 
     async def _is_leftover(self, store: str, key: str, age_s: float) -> bool:
         """Tell whether stored bytes belong to nobody: no copy has this key, and no open upload is about to."""
-        if self._leases.is_held(key):
-            return False
 
         def work(tx: Tx) -> bool:
             upload = tx.uploads.get(key)
@@ -136,4 +155,4 @@ class Expire:
                 return False
             return upload is not None or age_s > self._sweep_after.total_seconds()
 
-        return await self._catalog.read(work)
+        return await self._catalog.read(work) and not await self._leases.is_held(key)

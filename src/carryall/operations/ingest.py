@@ -25,10 +25,11 @@ from carryall.operations import quota
 from carryall.operations.admit import Admission
 from carryall.operations.completion import Completion
 from carryall.operations.sight import seen
-from carryall.operations.streams import Checkpoints, Course, land, shielded
+from carryall.operations.streams import Checkpoints, Course, land
 from carryall.operations.world import World
-from carryall.operations.writing import Grow, Reserved, Write, mismatch, next_extent
+from carryall.operations.writing import Grow, Reserved, Write, mismatch
 from carryall.ports.body import Body
+from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
 from carryall.ports.leases import Lease
 from carryall.ports.staging import Landing
@@ -108,6 +109,7 @@ class Door:
             touched_at=now,
             expires_at=now + self._rules.expiry,
             size=declared.size,
+            node=self._leases.node,
         )
 
     async def receive(
@@ -141,8 +143,8 @@ class Door:
                     f"This request brings {body.declared_size} bytes; at most {max(0, room)} more are allowed.",
                     limit=max(0, room),
                 )
-            held = upload.segments.get(segment, Segment(segment, 0))
-            target = held if mode is Mode.APPEND else replace(held, length=0, extent=next_extent(upload, segment))
+            fresh = Segment(segment, 0, upload.next_extent(segment))
+            target = upload.writable(segment) if mode is Mode.APPEND else fresh
             write = Write(upload, principal, target, mode, expect or {}, at_most)
             return await self._land(write, body, lease, room)
 
@@ -199,6 +201,7 @@ class Door:
             if upload is None:
                 raise Missing("No such upload.", code="upload_not_found")
             upload.require_open()
+            upload.require_holder(write.upload)
             if write.upload.size is None:
                 surplus = reserved - (length - before)
                 quota.give_back(tx, upload.owner, upload.id, surplus)
@@ -224,7 +227,7 @@ class Door:
 
         def work(tx: Tx) -> bool:
             upload = tx.uploads.at(write.upload.id, index)
-            if upload is None or upload.state is not State.OPEN:
+            if upload is None or upload.state is not State.OPEN or upload.fence != write.upload.fence:
                 return True
             segment = upload.segments.get(index)
             if write.mode is Mode.REPLACE and segment is not None and segment.extent == write.target.extent:
@@ -245,6 +248,7 @@ class Door:
         def work(tx: Tx) -> None:
             upload = tx.uploads.at(write.upload.id, segment.index)
             if upload is not None:
+                upload.require_holder(write.upload)
                 now = self._clock.now()
                 tx.uploads.put_segment(upload.id, segment)
                 tx.uploads.save(upload.grown(segment, now=now, expires_at=now + self._rules.expiry))
@@ -270,22 +274,23 @@ class Door:
             if room is not None and length > room:
                 raise TooLarge(f"This chunk has {length} bytes; at most {max(0, room)} more are allowed.", limit=room)
             source = scratch.segments.get(0, Segment(0, 0))
-            target = Segment(segment, length, next_extent(upload, segment))
+            target = Segment(segment, length, upload.next_extent(segment))
             await shielded(self._staging.move(scratch_id, source, upload_id, target))
-            adopted = await shielded(self._catalog.write(lambda tx: self._adopt(tx, scratch_id, upload_id, target)))
+            adopted = await shielded(self._catalog.write(lambda tx: self._adopt(tx, scratch_id, upload, target)))
             self._completion.forget(scratch_id)
             if segment in upload.segments:
                 with suppress(CarryallError):  # completing or aborting takes what can't be removed now
                     await self._staging.discard(upload_id, [upload.segments[segment]])
             return adopted
 
-    def _adopt(self, tx: Tx, scratch_id: str, upload_id: str, target: Segment) -> Upload:
+    def _adopt(self, tx: Tx, scratch_id: str, loaded: Upload, target: Segment) -> Upload:
         """Hand the bytes and their reservation over; what the replaced chunk held goes back to the owner's room."""
-        scratch, upload = tx.uploads.get(scratch_id), tx.uploads.at(upload_id, target.index)
+        scratch, upload = tx.uploads.get(scratch_id), tx.uploads.at(loaded.id, target.index)
         if scratch is None or upload is None:
             raise Missing("No such upload.", code="upload_not_found")
         scratch.require_open()
         upload.require_open()
+        upload.require_holder(loaded)
         now = self._clock.now()
         added = target.length - upload.length_of(target.index) if upload.size is None else 0
         tx.usages.release(scratch.owner, scratch.reserved_bytes)

@@ -12,8 +12,8 @@ from carryall.model.principal import Principal
 from carryall.model.upload import Declared, Segment, State, Upload
 from carryall.operations import quota
 from carryall.operations.ingest import Door
-from carryall.operations.streams import shielded
 from carryall.operations.world import World
+from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
 
 log = structlog.get_logger(__name__)
@@ -99,7 +99,7 @@ class Joining:
                 await leases.enter_async_context(self._leases.hold(part_id))
             parts = await self._parts(principal, final)  # as they are now that nobody can give them up
             segments = await self._link(final_id, parts)
-            return await self._catalog.write(lambda tx: _handed_over(tx, principal, final_id, parts, segments))
+            return await self._catalog.write(lambda tx: _handed_over(tx, principal, final, parts, segments))
 
     async def _parts(self, principal: Principal, final: Upload) -> list[Upload]:
         return [await self._part(principal, final.owner, part_id) for part_id in final.declared.parts]
@@ -108,24 +108,26 @@ class Joining:
         segments = []
         for index, part in enumerate(parts):
             if part.held_bytes:
-                segment = Segment(index, part.held_bytes)
-                await self._staging.link(part.id, part.segments[0], final_id, segment)
+                held = part.writable(0)
+                segment = replace(held, index=index)
+                await self._staging.link(part.id, held, final_id, segment)
                 segments.append(segment)
         return segments
 
 
 def _handed_over(
-    tx: Tx, principal: Principal, final_id: str, parts: Sequence[Upload], segments: Sequence[Segment]
+    tx: Tx, principal: Principal, loaded: Upload, parts: Sequence[Upload], segments: Sequence[Segment]
 ) -> Upload:
     """Write the final's segments and size, and move its parts' reservations to it."""
-    final = tx.uploads.get(final_id)
+    final = tx.uploads.get(loaded.id)
     if final is None:
         raise Missing("No such upload.", code="upload_not_found")
     final.require_open()
+    final.require_holder(loaded)
     size = sum(segment.length for segment in segments)
     if final.limit_bytes is not None and size > final.limit_bytes:
         raise TooLarge(f"The parts have {size} bytes together; at most {final.limit_bytes} are allowed.")
-    taken = sum(_taken_from(tx, part_id) for part_id in sorted({part.id for part in parts}))
+    taken = sum(_taken_from(tx, part) for part in {part.id: part for part in parts}.values())
     if size > taken:  # a part that comes twice needs room twice
         quota.reserve(tx, replace(principal, id=final.owner), size - taken)
     else:
@@ -138,10 +140,11 @@ def _handed_over(
     return final
 
 
-def _taken_from(tx: Tx, part_id: str) -> int:
+def _taken_from(tx: Tx, loaded: Upload) -> int:
     """Take a part's reservation; give its bytes."""
-    part = tx.uploads.get(part_id)
+    part = tx.uploads.get(loaded.id)
     if part is None or part.state is not State.OPEN:
         raise Missing("A part of this upload isn't there any more.", code="upload_not_found")
+    part.require_holder(loaded)
     tx.uploads.save(replace(part, reserved_bytes=0))
     return part.reserved_bytes

@@ -2,17 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TypeVar
 
 from carryall.model.errors import Interrupted, TooLarge
 from carryall.ports.body import Body
 from carryall.ports.leases import Lease
 from carryall.ports.staging import Landing
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,17 +91,3 @@ async def is_empty(body: Body) -> bool:
     async for _ in body:
         return False
     return True
-
-
-async def shielded(work: Awaitable[T]) -> T:
-    """Finish a closing step although the caller is cancelled; the cancellation goes on afterwards."""
-    task = asyncio.ensure_future(work)
-    try:
-        return await asyncio.shield(task)
-    except asyncio.CancelledError:
-        while not task.done():
-            with suppress(asyncio.CancelledError):  # asked once more; it changes nothing
-                await asyncio.wait([task])
-        if not task.cancelled():
-            task.exception()  # retrieved; the cancellation is what the caller hears of
-        raise

@@ -7,7 +7,7 @@ from carryall.model.errors import DigestMismatch
 from carryall.model.principal import Principal
 from carryall.model.upload import Mode, Segment, Upload
 from carryall.operations import quota
-from carryall.operations.streams import shielded
+from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Catalog
 
 
@@ -61,12 +61,6 @@ class Grow:
         self._reserved.size += await self._catalog.write(
             lambda tx: quota.grow(tx, payer, upload.id, need=need, wish=max(need, wish))
         )
-
-
-def next_extent(upload: Upload, index: int) -> int:
-    """Give the extent that a replacement of this segment goes to, so that what it replaces isn't touched."""
-    held = upload.segments.get(index)
-    return held.extent + 1 if held else 0
 
 
 def mismatch(expect: Mapping[str, str], digests: Mapping[str, str]) -> DigestMismatch | None:

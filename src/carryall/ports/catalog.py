@@ -9,7 +9,8 @@ from typing import Protocol, TypeVar
 
 from carryall.ports.catalog_accounts import Grants, Links, Plans, Tokens, Usages, Users
 from carryall.ports.catalog_files import Files, Uploads
-from carryall.ports.catalog_work import Events, Jobs
+from carryall.ports.catalog_leases import LeaseRecords
+from carryall.ports.catalog_work import Events, Hits, Jobs
 
 T = TypeVar("T")
 
@@ -58,8 +59,18 @@ class Tx(Protocol):
         ...
 
     @property
+    def leases(self) -> LeaseRecords:
+        """Who writes to which upload now, where several processes do."""
+        ...
+
+    @property
     def jobs(self) -> Jobs:
         """What is still to do."""
+        ...
+
+    @property
+    def hits(self) -> Hits:
+        """Who asked when."""
         ...
 
     @property

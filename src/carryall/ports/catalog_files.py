@@ -40,8 +40,12 @@ class Uploads(Protocol):
         """Give open uploads whose time is up."""
         ...
 
-    def one_shot_open(self) -> Sequence[str]:
-        """Give open uploads that can't be resumed; after a restart nobody is sending them."""
+    def raise_fence(self, upload_id: str, *, above: int) -> None:
+        """Count that somebody takes an upload over, unless somebody did since its fence was `above`."""
+        ...
+
+    def one_shot_open(self) -> Sequence[tuple[str, str | None]]:
+        """Give open uploads that can't be resumed, with the process (node) that opened each and is to end it."""
         ...
 
     def reserved_ahead(self) -> Sequence[Upload]:

@@ -55,6 +55,25 @@ class Jobs(Protocol):
         ...
 
 
+class Hits(Protocol):
+    """Who asked when, by the database's own clock: that of one machine, whichever process looks."""
+
+    def seconds_full(self, key: str, per_minute: int) -> float | None:
+        """Give None when fewer than `per_minute` hits of the last minute are there, else the seconds until it is so."""
+        ...
+
+    def add(self, key: str) -> None:
+        """Write a hit of this moment; forget the key's hits that count no more."""
+        ...
+
+    def forget(self) -> int:
+        """Remove every hit that counts no more, those that a clock which was wrong has put into the future, too.
+
+        Gives how many went.
+        """
+        ...
+
+
 class Events(Protocol):
     """What happened, in order."""
 

@@ -22,10 +22,25 @@ class Leases(Protocol):
     def hold(self, upload_id: str, segment: int | None = None) -> AbstractAsyncContextManager[Lease]:
         """Wait for the segment (None: for the whole upload), asking whoever has it to leave.
 
-        Newcomers are served in the order of their arrival. Raises Unavailable when a holder doesn't leave in time.
+        Newcomers of one process are served in the order of their arrival. A holder whose process seems dead is
+        succeeded: the upload's fence is raised before the newcomer gets it, so that what the holder still commits is
+        void (`Upload.require_holder`). Raises Unavailable when a living holder doesn't leave in time.
         """
         ...
 
-    def is_held(self, upload_id: str) -> bool:
+    @property
+    def node(self) -> str:
+        """The name of this process among those that share the uploads."""
+        ...
+
+    async def is_held(self, upload_id: str) -> bool:
         """Tell whether anybody writes to this upload now. Only looks; asks nobody."""
+        ...
+
+    async def tidy(self) -> None:
+        """Take over, and let go of, what processes that are gone have left."""
+        ...
+
+    async def gone(self) -> Callable[[str | None], bool]:
+        """Give a test that tells whether a process (by its node name) is known to be gone."""
         ...

@@ -6,13 +6,13 @@ from typing import Protocol
 class Rates(Protocol):
     """Counts hits in a moving window of one minute, by key."""
 
-    def hit(self, key: str, per_minute: int) -> int | None:
+    async def hit(self, key: str, per_minute: int) -> int | None:
         """Count one hit. Give None when it is within the limit, else the seconds until the next may come (>= 1).
 
         A refused hit doesn't count against the window.
         """
         ...
 
-    def wait(self, key: str, per_minute: int) -> int | None:
+    async def wait(self, key: str, per_minute: int) -> int | None:
         """Tell whether a hit would be within the limit, as `hit` does, and count nothing."""
         ...

@@ -24,7 +24,7 @@ class Landing(Protocol):
         ...
 
     async def sync(self) -> int:
-        """Write and sync everything that was put; give the extent's length in bytes, which survives power loss.
+        """Write and sync everything that was put; give the segment's length in bytes, which survives power loss.
 
         A sync that failed is final: the landing is dead and its bytes since the last good sync don't count.
         """
@@ -72,7 +72,9 @@ class Staging(Protocol):
     """
 
     async def land(self, upload_id: str, segment: Segment, *, algorithms: Iterable[str] = ()) -> Landing:
-        """Begin a write to `segment.extent` at `segment.length`; anything beyond is cut off first.
+        """Begin a write to `segment.extent` behind `segment.length`; anything beyond is cut off first.
+
+        The extents of `segment.frozen` aren't touched: what they hold behind their pieces is nobody's.
 
         Raises Unavailable when fewer bytes are there than the row says (the disk lost them).
         """

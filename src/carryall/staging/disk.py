@@ -55,7 +55,7 @@ class DiskStaging:
     async def land(self, upload_id: str, segment: Segment, *, algorithms: Iterable[str] = ()) -> DiskLanding:
         """Begin a write at the segment's length."""
         path = self._extent(upload_id, segment)
-        opening = asyncio.ensure_future(self._do(self._open_at, path, segment.length))
+        opening = asyncio.ensure_future(self._do(self._open_at, path, segment.length - segment.start))
         try:
             fd = await asyncio.shield(opening)
         except asyncio.CancelledError:
@@ -63,7 +63,7 @@ class DiskStaging:
             await asyncio.wait([opening])
             _close_opened(opening)
             raise
-        return DiskLanding(fd, segment.length, Digester(algorithms), self._do, is_durable=self._is_durable)
+        return DiskLanding(fd, segment, Digester(algorithms), self._do, is_durable=self._is_durable)
 
     def _open_at(self, path: Path, length: int) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -89,20 +89,21 @@ class DiskStaging:
 
     async def link(self, upload_id: str, segment: Segment, to_upload_id: str, to_segment: Segment) -> None:
         """Make a finished extent of one upload an extent of another, too."""
-        source, target = self._extent(upload_id, segment), self._extent(to_upload_id, to_segment)
+        sources, targets = self._extents_of(upload_id, segment), self._extents_of(to_upload_id, to_segment)
 
         def link() -> None:
-            with suppress(FileExistsError):
-                os.link(source, target, follow_symlinks=False)
+            for source, target in zip(sources, targets, strict=True):
+                with suppress(FileExistsError):
+                    os.link(source, target, follow_symlinks=False)
             if self._is_durable:
-                sync_directory(target.parent)
+                sync_directory(self._shard(to_upload_id))
 
         await self._do(link)
 
     async def discard(self, upload_id: str, segments: Iterable[Segment]) -> None:
         """Remove these extents."""
-        paths = [self._extent(upload_id, segment) for segment in segments]
-        await self._do(_unlink_all, paths)
+        paths = {path for segment in segments for path in self._extents_of(upload_id, segment)}
+        await self._do(_unlink_all, paths | {self._extent(upload_id, segment) for segment in segments})
 
     async def discard_all(self, upload_id: str) -> None:
         """Remove everything staged for an upload."""
@@ -111,10 +112,10 @@ class DiskStaging:
     async def join(self, upload_id: str, segments: Sequence[Segment], *, algorithms: Iterable[str]) -> dict[str, str]:
         """Make one extent of all the segments."""
         path = self._whole(upload_id, segments)
-        if len(segments) > 1:
-            await self._do(self._join, upload_id, segments)
-        else:
+        if _is_one_extent(segments):
             await self._do(self._trim, path, segments[0].length)
+        else:
+            await self._do(self._join, upload_id, segments)
         return await self._do(digest_file, path, list(algorithms))
 
     def _join(self, upload_id: str, segments: Sequence[Segment]) -> None:
@@ -122,7 +123,8 @@ class DiskStaging:
         out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             for segment in segments:
-                _append(self._extent(upload_id, segment), out, segment.length)
+                for path, (_, length) in zip(self._extents_of(upload_id, segment), segment.pieces, strict=True):
+                    _append(path, out, length)
             if self._is_durable:
                 os.fsync(out)
         finally:
@@ -166,8 +168,12 @@ class DiskStaging:
     def _extent(self, upload_id: str, segment: Segment) -> Path:
         return self._shard(upload_id) / f"{upload_id}.{segment.index}.{segment.extent}"
 
+    def _extents_of(self, upload_id: str, segment: Segment) -> list[Path]:
+        """Give every staged file that holds bytes of a segment, in the order of its pieces."""
+        return [self._shard(upload_id) / f"{upload_id}.{segment.index}.{extent}" for extent, _ in segment.pieces]
+
     def _whole(self, upload_id: str, segments: Sequence[Segment]) -> Path:
-        if len(segments) == 1:
+        if _is_one_extent(segments):
             return self._extent(upload_id, segments[0])
         return self._shard(upload_id) / f"{upload_id}.{_JOINED}"
 
@@ -201,6 +207,11 @@ def sync_directory(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _is_one_extent(segments: Sequence[Segment]) -> bool:
+    """Tell whether the whole lies in one file that nobody else may still write to; else it is joined by copying."""
+    return len(segments) == 1 and not segments[0].frozen
 
 
 def _close_opened(opening: "asyncio.Future[int]") -> None:

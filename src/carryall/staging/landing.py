@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from carryall.model.errors import CarryallError, Unavailable
+from carryall.model.upload import Segment
 from carryall.staging.digest import Digester
 
 _BATCH_BYTES = 1 << 20  # measured: a body in writes of 1 MiB goes 1.6 times as fast as in 64 KiB
@@ -18,14 +19,15 @@ class DiskLanding:
     def __init__(
         self,
         fd: int,
-        start: int,
+        segment: Segment,
         digester: Digester,
         do: Callable[..., Awaitable[Any]],
         *,
         is_durable: bool,
     ) -> None:
         self._fd = fd
-        self._length = start
+        self._start = segment.start
+        self._length = segment.length
         self._digester = digester
         self._do = do
         self._is_durable = is_durable
@@ -93,7 +95,7 @@ class DiskLanding:
             self._failure = failure
 
     async def _write(self, batch: list[bytes]) -> None:
-        self._length += await self._do(self._write_all, batch, self._length)
+        self._length += await self._do(self._write_all, batch, self._length - self._start)
 
     def _write_all(self, batch: list[bytes], offset: int) -> int:
         data = batch[0] if len(batch) == 1 else b"".join(batch)

@@ -123,7 +123,7 @@ class UploadRules:
 
         assert ["older", "old"] == list(await catalog.read(lambda tx: tx.uploads.stale(MORNING, 9)))
         assert ["older"] == list(await catalog.read(lambda tx: tx.uploads.stale(MORNING, 1)))
-        assert ["old"] == list(await catalog.read(lambda tx: tx.uploads.one_shot_open()))
+        assert [("old", None)] == list(await catalog.read(lambda tx: tx.uploads.one_shot_open()))
         mine = await catalog.read(lambda tx: tx.uploads.open_of("user:alice", 2))
         assert ["fresh", "old"] == [upload.id for upload in mine]
 

@@ -173,20 +173,20 @@ class LeasesContract:
             async with leases.hold("up"):
                 raise ZeroDivisionError
 
-        assert not leases.is_held("up")
+        assert not await leases.is_held("up")
 
     async def test_looking_asks_nobody(self, leases: Leases) -> None:
         """`is_held` tells and leaves everything as it is."""
-        assert not leases.is_held("up")
+        assert not await leases.is_held("up")
         holder = _Holder(leases, segment=3)
         await holder.has_it.wait()
 
-        assert leases.is_held("up")
-        assert not leases.is_held("another")
+        assert await leases.is_held("up")
+        assert not await leases.is_held("another")
         assert 0 == holder.asked
 
         await holder.leave()
-        assert not leases.is_held("up")
+        assert not await leases.is_held("up")
 
     async def test_two_never_have_it_at_once(self, leases: Leases) -> None:
         """In a hundred turns of writers that come, wait, give up and leave, no segment ever has two writers."""
@@ -212,7 +212,7 @@ class LeasesContract:
 
         wrong = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
         assert [] == wrong
-        assert not leases.is_held("up")
+        assert not await leases.is_held("up")
 
 
 async def _linger(lease: Lease, steps: int) -> None:
