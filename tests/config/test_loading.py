@@ -197,7 +197,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     environ = {"STORAGE_BACKEND": "s3", "CARRYALL_JWKS_URL": "https://main.example/jwks", "AUTH_TOKEN": "short"}
 
     with pytest.raises(SettingsError) as caught:
-        load(environ, text, tmp_path, workers=4)
+        load(environ, text, tmp_path, workers=400)
 
     told = "\n".join(caught.value.problems)
     assert len(caught.value.problems) == 6
@@ -206,7 +206,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "CARRYALL_JWT_AUDIENCE (or EXPECTED_JWT_AUDIENCE) is not set" in told
     assert "STORAGE_BACKEND is 's3': this version has no such store; it must be local." in told
     assert "AUTH_TOKEN can't be used: it is shorter than 8 characters" in told
-    assert "--workers is '4': it must be 1: one process writes until leases cross processes." in told
+    assert "--workers is '400': it must be a whole number from 1 to 64." in told
     assert str(caught.value) == "The settings can't be used:\n- " + "\n- ".join(caught.value.problems)
 
 

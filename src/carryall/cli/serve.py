@@ -1,15 +1,13 @@
 """`carryall serve`: run the server."""
 
-import asyncio
 import errno
-import math
 import os
 import shlex
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -34,7 +32,7 @@ _ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  # shown, not li
 def serve(
     host: Annotated[str | None, typer.Option(help="The address to listen on; 0.0.0.0 for all of them.")] = None,
     port: Annotated[int | None, typer.Option(help="The port to listen on.")] = None,
-    workers: Annotated[int | None, typer.Option(help="Processes; so far, 1 is all that works.")] = None,
+    workers: Annotated[int | None, typer.Option(help="How many processes take requests.")] = None,
     reload: Annotated[bool | None, typer.Option("--reload", help="Start again when the code changes.")] = None,
 ) -> None:
     """Run the server until Ctrl-C.
@@ -44,6 +42,8 @@ def serve(
 
     Ctrl-C and SIGTERM let running requests finish (CARRYALL_SHUTDOWN_GRACE_S); a second Ctrl-C quits.
     """
+    from carryall.cli.crew import Crew
+    from carryall.cli.process import run_process
     from carryall.cli.setup import prepared_settings
     from carryall.wiring import start_logs
 
@@ -52,39 +52,10 @@ def serve(
     with _listening(settings.host, settings.port) as listener:
         if settings.reload:
             _run_again_and_again(settings, listener)
+        elif settings.workers > 1:
+            Crew(settings, listener, on_ready=lambda: _greet(settings, kept)).run()
         else:
-            _run(settings, kept, listener)
-
-
-def _run(settings: "Settings", kept: list["Generated"], listener: socket.socket) -> None:
-    import uvicorn
-
-    from carryall.cli.stopping import obey_signals
-    from carryall.wiring import application, build
-
-    class Server(uvicorn.Server):
-        """uvicorn's server, without its signal handling: that ends the process by the signal, not with status 0."""
-
-        @contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
-
-        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets=sockets)
-            _greet(settings, kept)
-
-    house = build(settings)
-    # The house opens and closes here and not in the application's lifespan, so that its errors come out as they are.
-    config = uvicorn.Config(application(house), lifespan="off", **_options(settings))
-    server = Server(config)
-    obey_signals(lambda: setattr(server, "should_exit", True))
-
-    async def until_stopped() -> None:
-        async with house.serving():
-            await server.serve(sockets=[listener])
-
-    with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
-        runner.run(until_stopped())
+            run_process(settings, listener, on_ready=lambda: _greet(settings, kept))
 
 
 def _run_again_and_again(settings: "Settings", listener: socket.socket) -> None:
@@ -92,24 +63,15 @@ def _run_again_and_again(settings: "Settings", listener: socket.socket) -> None:
     import uvicorn
     from uvicorn.supervisors import ChangeReload
 
+    from carryall.cli.process import options
     from carryall.cli.setup import say_notices
 
     os.environ |= {"CARRYALL_HOST": settings.host, "CARRYALL_PORT": str(settings.port), "CARRYALL_RELOAD": "true"}
     code = str(Path(__file__).parents[1])
-    config = uvicorn.Config("carryall.asgi:app", lifespan="on", reload=True, reload_dirs=[code], **_options(settings))
+    config = uvicorn.Config("carryall.asgi:app", lifespan="on", reload=True, reload_dirs=[code], **options(settings))
     say_notices(settings)
     say(f"Serving {_url(settings)}/ and watching {code}. Ctrl-C stops.")
     ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listener]).run()
-
-
-def _options(settings: "Settings") -> dict[str, Any]:
-    return {
-        "log_config": None,
-        "access_log": False,
-        "proxy_headers": False,  # we read them ourselves, and only from CARRYALL_TRUSTED_PROXIES
-        "server_header": False,
-        "timeout_graceful_shutdown": math.ceil(settings.shutdown_grace_s),
-    }
 
 
 @contextmanager

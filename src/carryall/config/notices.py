@@ -30,8 +30,8 @@ def of_names(names: Container[str]) -> list[str]:
     said = [*_of_stores(names)]
     if "DATABASE_URL" in names:
         said.append(
-            "DATABASE_URL is ignored: the catalog is a database of Carryall's own in the data folder "
-            "(CARRYALL_DATA_DIR), and another system's tables can't be used."
+            "DATABASE_URL is ignored: the catalog is a database of Carryall's own, in the data folder or in the "
+            "PostgreSQL of CARRYALL_DATABASE_URL, and another system's tables can't be used."
         )
     if "CACHE_TTL" in names:
         said.append("CACHE_TTL has no effect: answers are never taken from a cache that could be stale.")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from carryall.config.fields import KIB, InBytes, Topic, setting
 from carryall.config.values import (
     BaseUrl,
+    DatabaseUrl,
     Extensions,
     HostNames,
     ListenHost,
@@ -13,7 +14,6 @@ from carryall.config.values import (
     Origins,
     OutboundUrl,
     PathValue,
-    ProcessCount,
     RsaPublicKey,
     SigningKey,
     StoreName,
@@ -40,6 +40,12 @@ class Server(Topic):
         "The one folder for everything that is kept: catalog, staged bytes, files, secrets. It is never served.",
         default="./data",
     )
+    database_url: DatabaseUrl | None = setting(
+        "A PostgreSQL database to keep the catalog in; unset, it is a file in the data folder.",
+        default=None,
+        secret=True,
+        wants="a URL like postgresql://user:password@host/database",
+    )
     host: ListenHost = setting(
         "The address to listen on; 0.0.0.0 listens on all of them.",
         default="127.0.0.1",
@@ -53,8 +59,13 @@ class Server(Topic):
         also=("BASE_URL", "UPLOAD_SERVICE_BASE_URL"),
         wants="a URL like https://files.example.org",
     )
-    workers: ProcessCount = setting(
-        "How many server processes run; one process writes until leases cross processes.", default=1, wants="1"
+    workers: int = setting(
+        "How many server processes run. With 2 or more, any of them takes any request, also for the same upload; "
+        "started by hand (gunicorn, a second `carryall serve` on the same data folder), all need the same number here.",
+        default=1,
+        also=("WEB_CONCURRENCY",),
+        least=1,
+        most=64,
     )
     reload: bool = setting("Start again when the code changes; for development.", default=False, also=("RELOAD",))
     environment: Annotated[str, LowerCased] = setting(
@@ -283,7 +294,18 @@ class Safety(Topic):
         "The reverse proxies whose X-Forwarded headers are believed, as addresses or networks; unset, nobody's.",
         default=(),
     )
+    interim_104: Annotated[Literal["auto", "on", "off"], LowerCased] = setting(
+        "When an upload's address is announced while its first body comes (104): auto is never through a proxy.",
+        default="auto",
+    )
     metrics_public: bool = setting("Serve /metrics without a token.", default=False)
+    header_s: float = setting(
+        "A request whose header doesn't end within this long is given up.",
+        default=30,
+        unit="seconds",
+        least=1,
+        most=3600,
+    )
     body_idle_s: float = setting(
         "A body from which nothing comes for this long is given up.", default=60, unit="seconds", least=1, most=3600
     )

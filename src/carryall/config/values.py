@@ -107,6 +107,21 @@ def _outbound_url(value: str) -> str:
     return value
 
 
+def _database_url(value: str) -> str:
+    wanted = (
+        "it must look like postgresql://user:password@host/database or postgresql:///database?host=/folder/of/socket, "
+        "with %2F for / and the like in a password"
+    )
+    try:
+        url = urlsplit(value)
+        usable = url.scheme in ("postgresql", "postgres") and bool(url.path.strip("/")) and url.port != 0
+    except ValueError:
+        raise ValueError(wanted) from None
+    if not usable or not value.isprintable() or url.fragment:
+        raise ValueError(wanted)
+    return value
+
+
 def _base_url(value: str) -> str:
     url = _split_url(value)
     if url.query or url.fragment or "?" in value or "#" in value or "@" in url.netloc:
@@ -221,12 +236,6 @@ def _rsa_public_key(value: str) -> str:
     return text + "\n"
 
 
-def _one_process(value: int) -> int:
-    if value != 1:
-        raise ValueError("it must be 1: one process writes until leases cross processes")
-    return value
-
-
 def _rs256(value: str) -> str:
     if value != "RS256":
         raise ValueError("it must be RS256; tokens with any other algorithm are refused")
@@ -244,6 +253,7 @@ UpperCased = BeforeValidator(_uppered)
 PathValue = Annotated[Path, AfterValidator(_path)]
 ListenHost = Annotated[str, AfterValidator(_listen_host)]
 BaseUrl = Annotated[str, AfterValidator(_base_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 OutboundUrl = Annotated[str, AfterValidator(_outbound_url)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_origins)]
 UserNames = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_user_names)]
@@ -254,6 +264,5 @@ UrlPath = Annotated[str, AfterValidator(_url_path)]
 Token = Annotated[str, AfterValidator(token)]
 SigningKey = Annotated[str, AfterValidator(signing_key)]
 RsaPublicKey = Annotated[str, AfterValidator(_rsa_public_key)]
-ProcessCount = Annotated[int, AfterValidator(_one_process)]
 TokenAlgorithm = Annotated[str, AfterValidator(_rs256), UpperCased]
 StoreName = Annotated[str, AfterValidator(_store), LowerCased]

@@ -81,6 +81,11 @@ class ProcessLeases:
         """Tell whether anybody writes to this upload now."""
         return upload_id in self._lines
 
+    @asynccontextmanager
+    async def beating(self) -> AsyncIterator[None]:
+        """Do nothing: nobody watches."""
+        yield
+
     async def tidy(self) -> None:
         """Do nothing: what a process holds ends with it."""
 

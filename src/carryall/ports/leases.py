@@ -28,6 +28,10 @@ class Leases(Protocol):
         """
         ...
 
+    def beating(self) -> AbstractAsyncContextManager[None]:
+        """Be there for the other processes inside the block; leases are held only there."""
+        ...
+
     @property
     def node(self) -> str:
         """The name of this process among those that share the uploads."""

@@ -1,4 +1,4 @@
-"""Settings -> a running server. The only file that names concrete classes."""
+"""Settings -> a running server. Only this package names concrete classes: here the verbs, in `plugs` the rest."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,7 +6,6 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from importlib.metadata import version
-from pathlib import Path
 
 import structlog
 from fastapi import FastAPI
@@ -14,9 +13,6 @@ from starlette.types import ASGIApp
 
 from carryall.auth.jwks import JwksKeys, StaticKey
 from carryall.auth.jwt import JwtVerifier
-from carryall.auth.vault import Vault
-from carryall.catalog.migrate import migrate_sqlite
-from carryall.catalog.sqlite import SqliteCatalog
 from carryall.checks.sniff import sniff
 from carryall.config import Settings
 from carryall.http.app import build_app
@@ -24,7 +20,6 @@ from carryall.http.body import Pace
 from carryall.http.context import Context, HttpRules
 from carryall.http.forms import FormLimits
 from carryall.http.urls import path_of
-from carryall.leases.process import ProcessLeases
 from carryall.model.principal import Plan
 from carryall.model.work import Event
 from carryall.operations.accounts import Accounts
@@ -40,41 +35,23 @@ from carryall.operations.files import Files
 from carryall.operations.health import Health
 from carryall.operations.ingest import Door, DoorRules
 from carryall.operations.inspect import Inspection
-from carryall.operations.jobs import Bell
 from carryall.operations.joining import Joining
 from carryall.operations.queue import Queue
 from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
-from carryall.rates.memory import MemoryRates
-from carryall.staging.disk import DiskStaging
-from carryall.stores.local import LocalStore
-from carryall.subscribers.metrics import PrometheusTelemetry
-from carryall.subscribers.outbound import GuardedHttp, address_of
 from carryall.subscribers.webhook import Webhook
-from carryall.system.clock import SystemClock
 from carryall.system.folder_lock import FolderLock
-from carryall.system.ids import RandomIds
 from carryall.system.logs import set_up_logs
+from carryall.wiring.plugs import Plugs, catalog_path, is_shared, make_plugs
 from carryall.work.runner import Runner
+
+__all__ = ["House", "Plugs", "application", "build", "catalog_path", "start_logs"]
 
 log = structlog.get_logger(__name__)
 
 _LEAST_FREE_BYTES = 64 << 20  # /ready says no below this
-
-
-@dataclass(frozen=True, slots=True)
-class Plugs:
-    """What touches the world and has to be opened and closed, and what the verbs see of it."""
-
-    catalog: SqliteCatalog
-    staging: DiskStaging
-    local: LocalStore
-    outbound: GuardedHttp
-    telemetry: PrometheusTelemetry
-    bell: Bell
-    world: World
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,30 +70,19 @@ class House:
     @asynccontextmanager
     async def open(self) -> AsyncIterator["House"]:
         """Make the verbs work: the folders, the catalog and its tables are there inside the block."""
-        plugs = self.plugs
-        plugs.staging.prepare()
-        plugs.local.prepare()
-        migrate_sqlite(catalog_path(self.settings))
-        plugs.catalog.start()
-        try:
+        async with self.plugs.open():
             yield self
-        finally:
-            await plugs.outbound.close()
-            await asyncio.to_thread(self._close)
-
-    def _close(self) -> None:
-        self.plugs.catalog.close()
-        self.plugs.staging.close()
-        self.plugs.local.close()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Be the one process that serves this data folder: tidy up after the last one, run jobs, drain at the end."""
+        """Serve this data folder, alone or beside others: tidy up after who is gone, run jobs, drain at the end."""
         lock = FolderLock(self.settings.data_dir)
-        lock.take()
+        lock.take(is_shared=is_shared(self.settings))
         try:
             async with self.open():
-                aborted = await self.expire.abort_one_shots()
+                leases = self.plugs.world.leases
+                gone = (await leases.gone(),) if is_shared(self.settings) else ()
+                aborted = await self.expire.abort_one_shots(*gone)
                 log.info("server.started", aborted_uploads=aborted)
                 async with self.working():
                     yield
@@ -144,14 +110,9 @@ def start_logs(settings: Settings) -> None:
     )
 
 
-def catalog_path(settings: Settings) -> Path:
-    """Give the catalog's file."""
-    return settings.data_dir / "catalog.db"
-
-
 def build(settings: Settings) -> House:
     """Wire everything. The settings must have their secrets (`ensure_secrets`)."""
-    plugs = _plugs(settings)
+    plugs = make_plugs(settings)
     world, plans = plugs.world, _plans(settings)
     announce, serve = _announce(settings, plugs), Serve(world)
     files = Files(world, serve, announce)
@@ -200,35 +161,6 @@ def application(house: House) -> ASGIApp:
             yield
 
     return build_app(house.context, lifespan=lifespan, logs_access=house.settings.access_log)
-
-
-def _plugs(settings: Settings) -> Plugs:
-    is_durable = settings.durability == "full"
-    clock = SystemClock()
-    operators_urls = [url for url in (settings.webhook_url, settings.jwks_url) if url]
-    catalog = SqliteCatalog(catalog_path(settings), is_durable=is_durable)
-    staging = DiskStaging(settings.data_dir / "staging", is_durable=is_durable)
-    local = LocalStore("local", settings.data_dir / "files", is_durable=is_durable)
-    telemetry = PrometheusTelemetry()
-    return Plugs(
-        catalog=catalog,
-        staging=staging,
-        local=local,
-        outbound=GuardedHttp(trusted=[*(address_of(url) for url in operators_urls), *settings.trusted_hosts]),
-        telemetry=telemetry,
-        bell=Bell(),
-        world=World(
-            catalog=catalog,
-            staging=staging,
-            stores={local.name: local},
-            leases=ProcessLeases(),
-            rates=MemoryRates(),
-            secrets=Vault(settings.secret_key or "", clock),
-            telemetry=telemetry,
-            clock=clock,
-            ids=RandomIds(short_length=settings.short_id_length),
-        ),
-    )
 
 
 def _plans(settings: Settings) -> BuiltInPlans:
@@ -369,6 +301,7 @@ def _http_rules(settings: Settings) -> HttpRules:
         complete_wait_s=settings.complete_wait_s,
         web_dir=settings.web_dir,
         tus_max_bytes=_largest_upload(settings),
+        interim_104=settings.interim_104,
     )
 
 
