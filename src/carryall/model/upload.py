@@ -150,6 +150,11 @@ class Upload:
         return self.size is not None and self.held_bytes == self.size
 
     @property
+    def key(self) -> str:
+        """Under which its bytes are stored: its id, and after a succession one that no zombie puts its own under."""
+        return f"{self.id}.{self.fence}" if self.fence else self.id
+
+    @property
     def held_bytes(self) -> int:
         """Durable bytes over all segments."""
         return sum(segment.length for segment in self.segments.values()) + self.elsewhere_bytes

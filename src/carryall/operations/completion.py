@@ -69,7 +69,7 @@ class Completion:
         with suppress(CarryallError):  # the sweep takes what can't be removed now
             await self._staging.discard_all(upload.id)
             if upload.store in self._stores:
-                await self._stores[upload.store].erase(upload.id)
+                await self._stores[upload.store].erase(upload.key)
 
     async def complete(
         self, principal: Principal, upload_ids: Sequence[str], *, segment_count: int | None = None
@@ -154,8 +154,8 @@ class Completion:
         store = self._stores.get(one.upload.store)
         if store is None:
             raise StoreError(f"There is no store {one.upload.store} any more.", retryable=False)
-        # The key is the upload's id: a repeat after a crash finds its own bytes, and no row is needed to tell whose.
-        await store.put(one.upload.id, one.staged.path, size=one.staged.size, media_type=one.media_type)
+        # The key is the upload's own: a repeat after a crash finds its own bytes, and no row is needed to tell whose.
+        await store.put(one.upload.key, one.staged.path, size=one.staged.size, media_type=one.media_type)
 
     async def _seal(self, principal: Principal, whole: Sequence[_Whole]) -> list[File]:
         files = await self._catalog.write(lambda tx: [self._seal_one(tx, principal, one) for one in whole])
@@ -237,7 +237,7 @@ class Completion:
             expires_at=now + retention if retention else None,
             retention=retention,
             metadata=declared.metadata,
-            copies=(Copy(store=upload.store, key=upload.id, state=CopyState.STORED, stored_at=now),),
+            copies=(Copy(store=upload.store, key=one.upload.key, state=CopyState.STORED, stored_at=now),),
         )
 
 

@@ -150,7 +150,7 @@ class Expire:
         """Tell whether stored bytes belong to nobody: no copy has this key, and no open upload is about to."""
 
         def work(tx: Tx) -> bool:
-            upload = tx.uploads.get(key)
+            upload = tx.uploads.get(key.partition(".")[0])  # `Upload.key` begins with its id
             if tx.files.holds_key(store, key) or (upload is not None and upload.state is State.OPEN):
                 return False
             return upload is not None or age_s > self._sweep_after.total_seconds()

@@ -25,7 +25,6 @@ T = TypeVar("T")
 _HEAD_BYTES = 8192
 _SHARDS = 256  # measured on ext4: creating a file is 2-3 times cheaper than in one folder
 _THREADS = 32
-_JOINED = "joined"
 _COPY_BYTES = 1 << 26
 _LOST = "The server's disk lost a part of this upload. Start it again."
 
@@ -119,8 +118,9 @@ class DiskStaging:
         return await self._do(digest_file, path, list(algorithms))
 
     def _join(self, upload_id: str, segments: Sequence[Segment]) -> None:
-        target = self._shard(upload_id) / f"{upload_id}.{_JOINED}"
-        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        target = self._whole(upload_id, segments)
+        target.unlink(missing_ok=True)  # what somebody who stands still may have open stays theirs
+        out = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             for segment in segments:
                 for path, (_, length) in zip(self._extents_of(upload_id, segment), segment.pieces, strict=True):
@@ -175,7 +175,8 @@ class DiskStaging:
     def _whole(self, upload_id: str, segments: Sequence[Segment]) -> Path:
         if _is_one_extent(segments):
             return self._extent(upload_id, segments[0])
-        return self._shard(upload_id) / f"{upload_id}.{_JOINED}"
+        # After a succession every segment has a later extent, so a zombie's join goes to another name.
+        return self._shard(upload_id) / f"{upload_id}.joined-{max(segment.extent for segment in segments)}"
 
     async def _do(self, work: Callable[..., T], *args: object) -> T:
         """Run on a thread. A cancelled caller leaves only when the thread has: its lease guards what is done there."""

@@ -49,6 +49,25 @@ def an_upload(**changes: Any) -> Upload:
 class UploadRules:
     """What is remembered of uploads."""
 
+    async def test_a_fence_is_raised_once_for_all_who_saw_it(self, catalog: Catalog) -> None:
+        """Two who take an upload over from the same holder raise its fence by one; saving never lowers it."""
+        await catalog.write(lambda tx: tx.uploads.add(an_upload(node="n")))
+        for above in (0, 0, 5):
+            await catalog.write(lambda tx, above=above: tx.uploads.raise_fence("up", above=above))
+        await catalog.write(lambda tx: tx.uploads.save(an_upload()))
+
+        assert an_upload(node="n", fence=1) == await catalog.read(lambda tx: tx.uploads.get("up"))
+
+    async def test_what_a_succession_left_is_remembered(self, catalog: Catalog) -> None:
+        """A segment's frozen extents come back in their order."""
+        segment = Segment(2, 30, 1 << 40, ((0, 10), (1 << 20, 5)))
+        await catalog.write(lambda tx: tx.uploads.add(an_upload()))
+        for written in (replace(segment, length=20), segment):
+            await catalog.write(lambda tx, written=written: tx.uploads.put_segment("up", written))
+
+        assert {2: segment} == (await catalog.read(lambda tx: tx.uploads.at("up", 2))).segments  # type: ignore[union-attr]
+        assert [("up", segment)] == list(await catalog.read(lambda tx: tx.uploads.open_segments()))
+
     async def test_an_upload_comes_back_as_it_was(self, catalog: Catalog) -> None:
         """Every field survives, whatever a client declared."""
         plain = an_upload(id="plain", declared=Declared(name="", door="v1"), size=None, limit_bytes=None)

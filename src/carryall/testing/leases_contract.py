@@ -1,6 +1,7 @@
 """What every kind of lease must do: subclass LeasesContract, say how to make them, and pass."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
@@ -10,33 +11,29 @@ from carryall.ports.leases import Lease, Leases
 _TURNS = 100
 
 
-class _Holder:
+class Holder:
     """Somebody who holds a segment until a newcomer asks, and then takes a few steps to finish."""
 
     def __init__(self, leases: Leases, upload_id: str = "up", segment: int | None = None) -> None:
         self.asked = 0
+        self.was_asked = asyncio.Event()
         self.has_it = asyncio.Event()
         self.may_finish = asyncio.Event()
         self.task = asyncio.ensure_future(self._hold(leases, upload_id, segment))
 
     async def _hold(self, leases: Leases, upload_id: str, segment: int | None) -> None:
         async with leases.hold(upload_id, segment) as lease:
-            lease.on_ask(self._was_asked)
+            lease.on_ask(self._hear)
             self.has_it.set()
             await self.may_finish.wait()
 
-    def _was_asked(self) -> None:
+    def _hear(self) -> None:
         self.asked += 1
+        self.was_asked.set()
 
     async def leave(self) -> None:
         self.may_finish.set()
         await self.task
-
-
-async def _settled() -> None:
-    """Let everybody take the steps that they can take without each other."""
-    for _ in range(20):
-        await asyncio.sleep(0)
 
 
 class LeasesContract:
@@ -52,16 +49,23 @@ class LeasesContract:
         raise NotImplementedError
 
     @pytest.fixture
-    async def leases(self) -> Leases:
-        """Give the leases under test."""
-        return self.make_leases()
+    async def leases(self) -> AsyncIterator[Leases]:
+        """Give the leases under test, in a process that is there."""
+        leases = self.make_leases()
+        async with leases.beating():
+            yield leases
+
+    async def settle(self) -> None:
+        """Let everybody take the steps that they can take without each other."""
+        for _ in range(20):
+            await asyncio.sleep(0)
 
     async def test_a_newcomer_asks_and_waits(self, leases: Leases) -> None:
         """The holder is asked, not ended; the newcomer has the segment only when the holder has left."""
-        old = _Holder(leases, segment=0)
+        old = Holder(leases, segment=0)
         await old.has_it.wait()
-        new = _Holder(leases, segment=0)
-        await _settled()
+        new = Holder(leases, segment=0)
+        await self.settle()
 
         assert (1, False) == (old.asked, new.has_it.is_set())
 
@@ -72,9 +76,9 @@ class LeasesContract:
 
     async def test_a_holder_is_asked_once(self, leases: Leases) -> None:
         """However many newcomers wait, the holder hears it once."""
-        holders = [_Holder(leases, segment=0) for _ in range(5)]
+        holders = [Holder(leases, segment=0) for _ in range(5)]
         await holders[0].has_it.wait()
-        await _settled()
+        await self.settle()
 
         assert 1 == holders[0].asked
 
@@ -85,8 +89,8 @@ class LeasesContract:
         """A holder that was asked before it said what to do is told at once."""
         calls: list[str] = []
         async with leases.hold("up", 0) as lease:
-            new = _Holder(leases, segment=0)
-            await _settled()
+            new = Holder(leases, segment=0)
+            await self.settle()
 
             lease.on_ask(lambda: calls.append("leave"))
             assert ["leave"] == calls
@@ -100,12 +104,12 @@ class LeasesContract:
             async with leases.hold("up", 0 if number % 3 else None):
                 order.append(number)
 
-        old = _Holder(leases, segment=0)
+        old = Holder(leases, segment=0)
         await old.has_it.wait()
         tasks = []
         for number in range(10):
             tasks.append(asyncio.ensure_future(take(number)))
-            await _settled()
+            await self.settle()
         await old.leave()
         await asyncio.gather(*tasks)
 
@@ -113,7 +117,7 @@ class LeasesContract:
 
     async def test_segments_dont_disturb_each_other(self, leases: Leases) -> None:
         """Parallel chunks have a segment each, and nobody is asked."""
-        holders = [_Holder(leases, segment=number) for number in range(8)]
+        holders = [Holder(leases, segment=number) for number in range(8)]
         for holder in holders:
             await holder.has_it.wait()
 
@@ -124,20 +128,20 @@ class LeasesContract:
 
     async def test_the_whole_upload_excludes_every_segment(self, leases: Leases) -> None:
         """Completing asks the holder of every segment, waits for all of them, and lets no new one in meanwhile."""
-        segments = [_Holder(leases, segment=number) for number in range(3)]
+        segments = [Holder(leases, segment=number) for number in range(3)]
         for holder in segments:
             await holder.has_it.wait()
-        whole = _Holder(leases)
-        await _settled()
-        late = _Holder(leases, segment=7)
-        await _settled()
+        whole = Holder(leases)
+        await self.settle()
+        late = Holder(leases, segment=7)
+        await self.settle()
         assert [1, 1, 1] == [holder.asked for holder in segments]
 
         for holder in segments:
             assert not whole.has_it.is_set()
             await holder.leave()
         await whole.has_it.wait()
-        await _settled()
+        await self.settle()
         assert not late.has_it.is_set()
 
         await whole.leave()
@@ -145,7 +149,7 @@ class LeasesContract:
 
     async def test_uploads_dont_disturb_each_other(self, leases: Leases) -> None:
         """A lease is about one upload."""
-        one, other = _Holder(leases, "one"), _Holder(leases, "other")
+        one, other = Holder(leases, "one"), Holder(leases, "other")
 
         await asyncio.gather(one.has_it.wait(), other.has_it.wait())
 
@@ -154,10 +158,10 @@ class LeasesContract:
 
     async def test_who_stops_waiting_leaves_the_line(self, leases: Leases) -> None:
         """A newcomer that is cancelled holds nobody up."""
-        old = _Holder(leases, segment=0)
+        old = Holder(leases, segment=0)
         await old.has_it.wait()
-        gone, next_one = _Holder(leases, segment=0), _Holder(leases, segment=0)
-        await _settled()
+        gone, next_one = Holder(leases, segment=0), Holder(leases, segment=0)
+        await self.settle()
 
         gone.task.cancel()
         with suppress(asyncio.CancelledError):
@@ -178,7 +182,7 @@ class LeasesContract:
     async def test_looking_asks_nobody(self, leases: Leases) -> None:
         """`is_held` tells and leaves everything as it is."""
         assert not await leases.is_held("up")
-        holder = _Holder(leases, segment=3)
+        holder = Holder(leases, segment=3)
         await holder.has_it.wait()
 
         assert await leases.is_held("up")

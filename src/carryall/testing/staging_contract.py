@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,7 @@ async def landed(staging: Staging, upload_id: str, segment: Segment, *chunks: by
         for chunk in chunks:
             await landing.put(chunk)
         assert sum(map(len, chunks)) == landing.taken
-        return Segment(segment.index, await landing.sync(), segment.extent)
+        return replace(segment, length=await landing.sync())
     finally:
         await landing.close()
 
@@ -160,6 +161,48 @@ class StagingContract:
         two = await landed(staging, "up", Segment(1, 0), b" two")
 
         assert b"one two" == await held(staging, "up", [Segment(0, 3), two])
+
+    async def test_a_succession_goes_on_in_another_extent(self, staging: Staging) -> None:
+        """What the one before still writes to its extent changes nothing of what counts, nor of what comes after."""
+        zombie = await staging.land("up", Segment(0, 0))
+        await zombie.put(b"acknowledged")
+        segment = Segment(0, await zombie.sync()).succeeded(7)
+
+        segment = await landed(staging, "up", segment, b", and continued")
+        segment = await landed(staging, "up", segment, b" twice")
+        await zombie.put(b" by nobody")
+        await zombie.sync()
+
+        assert (12, ((0, 12), (7, 21))) == (segment.start, segment.pieces)
+        assert b"acknowledged, and continued twice" == await held(staging, "up", [segment])
+        await zombie.put(b" at all")
+        await zombie.sync()
+        await zombie.close()
+        assert b"acknowledged, and continued twice" == (await staging.staged("up", [segment])).path.read_bytes()
+        await staging.discard("up", [segment])
+
+    async def test_what_a_zombie_left_is_copied_and_never_linked(self, staging: Staging) -> None:
+        """A whole of which everything was written before a succession lies in a file that nobody has open."""
+        zombie = await staging.land("up", Segment(0, 0))
+        await zombie.put(b"whole")
+        segment = Segment(0, await zombie.sync()).succeeded(7)
+
+        assert b"whole" == await held(staging, "up", [segment])
+        await zombie.put(b", or not")
+        await zombie.sync()
+        await zombie.close()
+
+        assert b"whole" == (await staging.staged("up", [segment])).path.read_bytes()
+
+    async def test_a_succession_is_linked_with_what_it_continues(self, staging: Staging) -> None:
+        """Linking a segment of several extents links all of them."""
+        first = await landed(staging, "part", Segment(0, 0), b"one")
+        part = await landed(staging, "part", first.succeeded(7), b" two")
+
+        await staging.link("part", part, "final", replace(part, index=3))
+        await staging.discard_all("part")
+
+        assert b"one two" == await held(staging, "final", [replace(part, index=3)])
 
     async def test_extents_are_apart(self, staging: Staging) -> None:
         """A write to the next extent leaves the one before as it is, until it is discarded."""
