@@ -36,6 +36,7 @@ from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
 from carryall.ports.catalog_files import FileQuery
+from carryall.ports.leases import Leases
 from carryall.rates.memory import MemoryRates
 from carryall.staging import disk
 from carryall.staging.disk import DiskStaging
@@ -158,8 +159,9 @@ async def house_on(
     checkpoints: Checkpoints | None = None,
     is_durable: bool = False,
     wrap: Wrap = lambda plug: plug,
+    make_leases: Callable[[SqliteCatalog], Leases] = lambda _: ProcessLeases(),
 ) -> AsyncIterator[House]:
-    """Furnish a house on a folder; on the same folder again, it is the next process. `wrap` goes around each plug."""
+    """Furnish a house on a folder; on the same folder again, it is another process. `wrap` goes around each plug."""
     catalog = SqliteCatalog(folder / "catalog.db", is_durable=is_durable)
     staging = DiskStaging(folder / "staging", is_durable=is_durable)
     store = LocalStore("local", folder / "files", is_durable=is_durable)
@@ -172,7 +174,7 @@ async def house_on(
         catalog=wrap(catalog),
         staging=wrap(staging),
         stores={"local": wrap(store)},
-        leases=ProcessLeases(),
+        leases=make_leases(catalog),
         rates=MemoryRates(),
         secrets=Vault("a key for tests only", clock),
         telemetry=telemetry,

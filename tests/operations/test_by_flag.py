@@ -47,7 +47,7 @@ async def test_I_A4_a_store_out_of_reach_ends_nothing(folder: Path, alice: Princ
 
     async with house_on(folder, wrap=wrap) as house:
         store, verbs = house.world.stores["local"], by_flag(house)
-        upload = await verbs.begin(alice, declared(), Brought(ScriptedBody(b"abc"), offset=0, is_end=False))
+        upload = (await verbs.begin(alice, declared(), Brought(ScriptedBody(b"abc"), offset=0, is_end=False))).upload
         store.is_away = True  # type: ignore[attr-defined]  # the wrapper's own
         with pytest.raises(StoreError):
             await verbs.append(alice, upload.id, Brought(ScriptedBody(b"de"), offset=3, is_end=True))
@@ -77,7 +77,7 @@ async def test_I_CR7_a_beginning_that_breaks_leaves_nothing(house: House, alice:
 async def test_I_C2_an_expired_upload_is_gone(house: House, alice: Principal) -> None:
     """After its time an upload is neither told of nor continued."""
     verbs = by_flag(house)
-    upload = await verbs.begin(alice, declared(), Brought(ScriptedBody(b"abc"), offset=0, is_end=False))
+    upload = (await verbs.begin(alice, declared(), Brought(ScriptedBody(b"abc"), offset=0, is_end=False))).upload
     house.clock.advance(upload.expires_at - house.clock.now())
     await house.expire.run()
 

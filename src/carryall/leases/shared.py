@@ -79,7 +79,7 @@ class SharedLeases:
         """Give a test for processes that are gone."""
         beats = await self._shared.read(lambda tx: tx.leases.beats())
         alive = {node for node, count in beats.items() if not self._pulse.is_dead(node, count)}
-        return lambda node: node is not None and node not in alive
+        return lambda node: node not in {None, self.node, *alive}
 
     async def tidy(self) -> None:
         """Take over, and let go of, what processes that are gone have left."""
