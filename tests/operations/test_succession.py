@@ -106,7 +106,7 @@ async def test_a_zombie_that_has_sent_everything_is_copied(process: Make, alice:
 async def test_a_zombie_that_completes_leaves_the_successors_file_alone(
     process: Make, alice: Principal, monkeypatch: pytest.MonkeyPatch, *, has_stored: bool
 ) -> None:
-    """A completion that stood still before or after it stored puts its bytes beside the successor's; a sweep takes them."""
+    """A completion that stood still before or after it stored puts its bytes beside the successor's."""
     zombie, living = await process("zombie", is_stopped=True), await process("living")
     upload = await zombie.door.open(alice, declared(None), is_resumable=True)
     for index, chunk in enumerate((b"one ", b"two ", b"three")):
