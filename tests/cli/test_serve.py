@@ -115,13 +115,13 @@ def test_a_taken_port_and_a_taken_folder_are_said(place: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
-        (["--workers", "2"], 2, "--workers is '2': it must be 1"),
+        (["--workers", "0"], 2, "--workers is '0': it must be a whole number from 1 to 64"),
         (["--host", "no.such.host.invalid"], 1, "Nothing can listen on no.such.host.invalid"),
         (["--host", "192.0.2.1"], 1, "It must be an address of this machine"),
     ],
 )
 def test_what_cannot_be_served_is_said(place: Any, words: list[str], status: int, said: str) -> None:
-    """Several workers, a host without an address, an address of another machine: a sentence, and no traceback."""
+    """No worker, a host without an address, an address of another machine: a sentence, and no traceback."""
     done = place.run("serve", "--port", str(place.free_port()), *words)
 
     assert status == done.returncode

@@ -2,16 +2,20 @@
 
 import asyncio
 import math
+import os
 import socket
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import uvicorn
 
 from carryall.cli.stopping import obey_signals
 from carryall.config import Settings
+from carryall.http.server import protocol
 from carryall.wiring import application, build
+
+_LOOK_S = 0.5
 
 
 class _Server(uvicorn.Server):
@@ -31,14 +35,13 @@ class _Server(uvicorn.Server):
 
 
 def run_process(
-    settings: Settings, listener: socket.socket, *, on_ready: Callable[[], None], orphaned_by: int | None = None
+    settings: Settings, listener: socket.socket, *, on_ready: Callable[[], None], parent: int | None = None
 ) -> None:
     """Serve until a signal comes.
 
     Args:
         on_ready: called when requests are taken.
-        orphaned_by: a file descriptor that can be read when the process that started this one is gone; then this one
-            stops, too.
+        parent: the process that started this one, and without which it stops.
     """
     house = build(settings)
     # The house opens and closes here and not in the application's lifespan, so that its errors come out as they are.
@@ -48,21 +51,37 @@ def run_process(
     def stop() -> None:
         server.should_exit = True
 
-    obey_signals(stop)
+    obey_signals(stop, is_quiet=parent is not None)
 
     async def until_stopped() -> None:
-        if orphaned_by is not None:
-            asyncio.get_running_loop().add_reader(orphaned_by, stop)
-        async with house.serving():
+        async with house.serving(), _watched(parent, stop):
             await server.serve(sockets=[listener])
 
     with asyncio.Runner(loop_factory=config.get_loop_factory()) as runner:
         runner.run(until_stopped())
 
 
+@asynccontextmanager
+async def _watched(parent: int | None, stop: Callable[[], None]) -> AsyncIterator[None]:
+    """Stop inside the block when the parent is gone. A pipe to it wouldn't tell: workers inherit each other's."""
+
+    async def watch() -> None:
+        while os.getppid() == parent:  # noqa: ASYNC110  # the kernel sets no asyncio.Event
+            await asyncio.sleep(_LOOK_S)
+        stop()
+
+    watching = asyncio.create_task(watch()) if parent is not None else None
+    try:
+        yield
+    finally:
+        if watching is not None:
+            watching.cancel()
+
+
 def options(settings: Settings) -> dict[str, Any]:
     """Give what uvicorn has to know, whoever starts it."""
     return {
+        "http": protocol(header_s=settings.header_s),
         "log_config": None,
         "access_log": False,
         "proxy_headers": False,  # we read them ourselves, and only from CARRYALL_TRUSTED_PROXIES

@@ -5,7 +5,7 @@ import os
 import shlex
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -42,12 +42,19 @@ def serve(
 
     Ctrl-C and SIGTERM let running requests finish (CARRYALL_SHUTDOWN_GRACE_S); a second Ctrl-C quits.
     """
-    from carryall.cli.crew import Crew
-    from carryall.cli.process import run_process
+    from carryall.cli.crew import counting_together
     from carryall.cli.setup import prepared_settings
-    from carryall.wiring import start_logs
 
     settings, kept = prepared_settings(host=host, port=port, workers=workers, reload=reload)
+    with counting_together() if settings.workers > 1 else nullcontext():
+        _serve(settings, kept)
+
+
+def _serve(settings: "Settings", kept: list["Generated"]) -> None:
+    from carryall.cli.crew import Crew
+    from carryall.cli.process import run_process
+    from carryall.wiring import start_logs
+
     start_logs(settings)
     with _listening(settings.host, settings.port) as listener:
         if settings.reload:

@@ -1,12 +1,20 @@
 """What operators count, for Prometheus."""
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 
 class PrometheusTelemetry:
-    """Implements `ports.telemetry.Telemetry`, and what the HTTP face measures; one registry per server."""
+    """Implements `ports.telemetry.Telemetry`, and what the HTTP face measures.
+
+    Where PROMETHEUS_MULTIPROC_DIR names a folder, as `carryall serve` sees to, the library keeps the counts of all its
+    processes there, and any of them gives the page of all.
+    """
 
     def __init__(self) -> None:
         registry = self._registry = CollectorRegistry()
@@ -35,7 +43,9 @@ class PrometheusTelemetry:
         )
         self._served = Counter("carryall_served_bytes", "Bytes of files that were downloaded.", registry=registry)
         self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
-        self._queue = Gauge("carryall_job_queue", "Jobs by kind and state now.", ["kind", "state"], registry=registry)
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._registry = CollectorRegistry()
+            MultiProcessCollector(self._registry)
 
     def upload_ended(self, door: str, outcome: str, size: int) -> None:
         """Count an upload."""
@@ -67,7 +77,20 @@ class PrometheusTelemetry:
 
     def page(self, queue: Mapping[tuple[str, str], int]) -> bytes:
         """Give everything in Prometheus' text format, with the job queue as it is now."""
-        self._queue.clear()
-        for (kind, state), number in queue.items():
-            self._queue.labels(kind, state).set(number)
-        return generate_latest(self._registry)
+        now = CollectorRegistry()
+        now.register(_Queue(queue))
+        return generate_latest(self._registry) + generate_latest(now)
+
+
+class _Queue(Collector):
+    """The job queue at one moment: it is everybody's, and so no process's own gauge."""
+
+    def __init__(self, queue: Mapping[tuple[str, str], int]) -> None:
+        self._jobs = queue
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Give the gauge."""
+        gauge = GaugeMetricFamily("carryall_job_queue", "Jobs by kind and state now.", labels=["kind", "state"])
+        for (kind, state), number in self._jobs.items():
+            gauge.add_metric([kind, state], number)
+        yield gauge

@@ -46,6 +46,10 @@ def an_upload(**changes: Any) -> Upload:
     return replace(upload, **changes)
 
 
+def _raised(tx: Tx, *, above: int) -> None:
+    tx.uploads.raise_fence("up", above=above)
+
+
 class UploadRules:
     """What is remembered of uploads."""
 
@@ -53,7 +57,7 @@ class UploadRules:
         """Two who take an upload over from the same holder raise its fence by one; saving never lowers it."""
         await catalog.write(lambda tx: tx.uploads.add(an_upload(node="n")))
         for above in (0, 0, 5):
-            await catalog.write(lambda tx, above=above: tx.uploads.raise_fence("up", above=above))
+            await catalog.write(partial(_raised, above=above))
         await catalog.write(lambda tx: tx.uploads.save(an_upload()))
 
         assert an_upload(node="n", fence=1) == await catalog.read(lambda tx: tx.uploads.get("up"))
@@ -62,8 +66,8 @@ class UploadRules:
         """A segment's frozen extents come back in their order."""
         segment = Segment(2, 30, 1 << 40, ((0, 10), (1 << 20, 5)))
         await catalog.write(lambda tx: tx.uploads.add(an_upload()))
-        for written in (replace(segment, length=20), segment):
-            await catalog.write(lambda tx, written=written: tx.uploads.put_segment("up", written))
+        await catalog.write(lambda tx: tx.uploads.put_segment("up", replace(segment, length=20)))
+        await catalog.write(lambda tx: tx.uploads.put_segment("up", segment))
 
         assert {2: segment} == (await catalog.read(lambda tx: tx.uploads.at("up", 2))).segments  # type: ignore[union-attr]
         assert [("up", segment)] == list(await catalog.read(lambda tx: tx.uploads.open_segments()))
@@ -145,6 +149,22 @@ class UploadRules:
         assert [("old", None)] == list(await catalog.read(lambda tx: tx.uploads.one_shot_open()))
         mine = await catalog.read(lambda tx: tx.uploads.open_of("user:alice", 2))
         assert ["fresh", "old"] == [upload.id for upload in mine]
+
+    async def test_an_end_is_put_off(self, catalog: Catalog) -> None:
+        """Of open uploads among those named, and never brought nearer."""
+        late = MORNING + timedelta(days=9)
+        uploads = [
+            an_upload(id="soon", expires_at=MORNING),
+            an_upload(id="later", expires_at=late + timedelta(days=1)),
+            an_upload(id="closed", expires_at=MORNING, state=State.ABORTED),
+            an_upload(id="other", expires_at=MORNING),
+        ]
+        await add_all(catalog, lambda tx: tx.uploads.add, *uploads)
+
+        await catalog.write(lambda tx: tx.uploads.put_off(["soon", "later", "closed"], late))
+
+        found = await catalog.read(lambda tx: [tx.uploads.get(one.id) for one in uploads])
+        assert [late, late + timedelta(days=1), MORNING, MORNING] == [one.expires_at for one in found if one]
 
     async def test_segments_of_open_uploads_are_listed(self, catalog: Catalog) -> None:
         """Those with bytes, of uploads that are open, each with its upload's id."""
