@@ -2,7 +2,7 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from carryall.catalog.migrate import migrate_sqlite
+from carryall.catalog.postgres import PostgresCatalog
 from carryall.catalog.sqlite import SqliteCatalog
 from carryall.leases import shared
 from carryall.leases.shared import SharedLeases
@@ -31,14 +32,19 @@ def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def catalog(migrated: Path, tmp_path: Path) -> Iterator[Catalog]:
-    """Give a catalog with the present tables."""
-    shutil.copy(migrated, tmp_path / "catalog.db")
-    catalog = SqliteCatalog(tmp_path / "catalog.db", is_durable=False)
+@pytest.fixture(params=["sqlite", "postgres"])
+async def catalog(request: pytest.FixtureRequest, migrated: Path, tmp_path: Path) -> AsyncIterator[Catalog]:
+    """Give a catalog with the present tables, on each database."""
+    catalog: SqliteCatalog | PostgresCatalog
+    if request.param == "sqlite":
+        shutil.copy(migrated, tmp_path / "catalog.db")
+        catalog = SqliteCatalog(tmp_path / "catalog.db", is_durable=False)
+    else:
+        postgres = request.getfixturevalue("postgres")
+        catalog = PostgresCatalog(postgres.url(postgres.new_database()), is_durable=False)
     catalog.start()
     yield catalog
-    catalog.close()
+    await asyncio.to_thread(catalog.close)
 
 
 class TestSharedLeases(LeasesContract):

@@ -45,7 +45,7 @@ class PrometheusTelemetry:
         self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             self._registry = CollectorRegistry()
-            MultiProcessCollector(self._registry)
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
 
     def upload_ended(self, door: str, outcome: str, size: int) -> None:
         """Count an upload."""

@@ -1,8 +1,7 @@
 """What every catalog must do: subclass CatalogContract, say how to make one, and pass."""
 
 import asyncio
-import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,10 +10,14 @@ import pytest
 from carryall.model.account import User
 from carryall.ports.catalog import Catalog, Tx
 from carryall.testing.catalog_accounts_contract import LinkRules, UsageRules, UserRules
+from carryall.testing.catalog_errands_contract import ErrandRules
 from carryall.testing.catalog_files_contract import FileRules
+from carryall.testing.catalog_leases_contract import LeaseRules
+from carryall.testing.catalog_shared_contract import SharedRules
 from carryall.testing.catalog_uploads_contract import UploadRules
 from carryall.testing.catalog_work_contract import EventRules, JobRules
 from carryall.testing.fakes import MORNING
+from carryall.testing.gates import Gate, ThreadGate
 
 _PATIENCE_S = 10
 
@@ -23,31 +26,18 @@ class _Wrong(Exception):
     """What a verb raises inside a transaction."""
 
 
-def _add(name: str, *, fails: bool = False) -> "_Work":
-    return _Work(name, fails=fails)
+def _add(name: str, *, fails: bool = False, at: Gate | None = None) -> Callable[[Tx], str]:
+    """Give work that adds a user, waits at a gate, and fails when it is told to."""
 
+    def work(tx: Tx) -> str:
+        tx.users.add(User(name, MORNING))
+        if at is not None:
+            at.wait()
+        if fails:
+            raise _Wrong(name)
+        return name
 
-class _Work:
-    """Adds a user, and fails or waits when it is told to."""
-
-    def __init__(self, name: str, *, fails: bool = False, waits: bool = False) -> None:
-        self.entered, self.may_end = threading.Event(), threading.Event()
-        self._name = name
-        self._fails = fails
-        if not waits:
-            self.may_end.set()
-
-    def __call__(self, tx: Tx) -> str:
-        tx.users.add(User(self._name, MORNING))
-        self.entered.set()
-        assert self.may_end.wait(_PATIENCE_S)
-        if self._fails:
-            raise _Wrong(self._name)
-        return self._name
-
-    async def is_under_way(self) -> None:
-        """Wait until the transaction has begun and written."""
-        assert await asyncio.to_thread(self.entered.wait, _PATIENCE_S)
+    return work
 
 
 async def names(catalog: Catalog) -> list[str]:
@@ -57,6 +47,9 @@ async def names(catalog: Catalog) -> list[str]:
 
 class TransactionRules:
     """What is true of transactions."""
+
+    gate: type[Gate] = ThreadGate
+    """Where a transaction of the catalog can be made to wait."""
 
     async def test_what_is_written_is_read(self, catalog: Catalog) -> None:
         """After write returns, every read sees it."""
@@ -73,13 +66,13 @@ class TransactionRules:
 
     async def test_a_failure_undoes_nobody_elses_work(self, catalog: Catalog) -> None:
         """Of transactions that share a commit, those that fail are alone in that."""
-        blocker = _Work("0", waits=True)
-        blocking = asyncio.ensure_future(catalog.write(blocker))
-        await blocker.is_under_way()
+        gate = self.gate()
+        blocking = asyncio.ensure_future(catalog.write(_add("0", at=gate)))
+        await gate.is_reached()
         numbers = range(1, 40)
         waiting = [asyncio.ensure_future(catalog.write(_add(str(n), fails=n % 3 == 0))) for n in numbers]
         await asyncio.sleep(0)
-        blocker.may_end.set()
+        gate.open()
 
         results = await asyncio.gather(*waiting, return_exceptions=True)
         await blocking
@@ -91,46 +84,47 @@ class TransactionRules:
 
     async def test_a_broken_rule_of_the_database_undoes_nobody_elses_work(self, catalog: Catalog) -> None:
         """The same where the database itself refuses, because a name is taken."""
-        blocker = _Work("taken", waits=True)
-        blocking = asyncio.ensure_future(catalog.write(blocker))
-        await blocker.is_under_way()
+        gate = self.gate()
+        blocking = asyncio.ensure_future(catalog.write(_add("taken", at=gate)))
+        await gate.is_reached()
         waiting = [asyncio.ensure_future(catalog.write(_add(name))) for name in ("one", "taken", "two", "one")]
         await asyncio.sleep(0)
-        blocker.may_end.set()
+        gate.open()
 
         results = await asyncio.gather(*waiting, return_exceptions=True)
         await blocking
 
-        assert [False, True, False, True] == [isinstance(result, BaseException) for result in results]
+        first, taken, two, again = [isinstance(result, BaseException) for result in results]
+        assert (True, False) == (taken, two)
+        assert first != again
         assert ["one", "taken", "two"] == await names(catalog)
 
     async def test_nobody_sees_what_isnt_committed(self, catalog: Catalog) -> None:
         """A read beside a transaction sees what was there before it."""
         await catalog.write(_add("before"))
-        work = _Work("during", waits=True)
-        writing = asyncio.ensure_future(catalog.write(work))
-        await work.is_under_way()
+        gate = self.gate()
+        writing = asyncio.ensure_future(catalog.write(_add("during", at=gate)))
+        await gate.is_reached()
 
         assert ["before"] == await names(catalog)
 
-        work.may_end.set()
+        gate.open()
         await writing
         assert ["before", "during"] == await names(catalog)
 
     async def test_a_read_is_a_snapshot(self, catalog: Catalog) -> None:
         """What one read function sees doesn't change while it looks."""
-        entered, may_end = threading.Event(), threading.Event()
+        gate = self.gate()
 
         def look_twice(tx: Tx) -> tuple[int, int]:
             first = len(tx.users.all())
-            entered.set()
-            assert may_end.wait(_PATIENCE_S)
+            gate.wait()
             return first, len(tx.users.all())
 
         reading = asyncio.ensure_future(catalog.read(look_twice))
-        assert await asyncio.to_thread(entered.wait, _PATIENCE_S)
+        await gate.is_reached()
         await catalog.write(_add("meanwhile"))
-        may_end.set()
+        gate.open()
 
         assert (0, 0) == await reading
 
@@ -143,19 +137,32 @@ class TransactionRules:
 
     async def test_cancelling_doesnt_undo(self, catalog: Catalog) -> None:
         """A transaction that has begun is committed, although nobody waits for it any more."""
-        work = _Work("alice", waits=True)
-        writing = asyncio.ensure_future(catalog.write(work))
-        await work.is_under_way()
+        gate = self.gate()
+        writing = asyncio.ensure_future(catalog.write(_add("alice", at=gate)))
+        await gate.is_reached()
         writing.cancel()
         await asyncio.wait([writing])
-        work.may_end.set()
+        gate.open()
 
         await catalog.write(_add("bob"))
+        async with asyncio.timeout(_PATIENCE_S):
+            while await names(catalog) != ["alice", "bob"]:  # noqa: ASYNC110  # nobody tells when it is committed
+                await asyncio.sleep(0.01)
 
-        assert ["alice", "bob"] == await names(catalog)
 
-
-class CatalogContract(TransactionRules, UploadRules, FileRules, UserRules, UsageRules, LinkRules, JobRules, EventRules):
+class CatalogContract(
+    TransactionRules,
+    UploadRules,
+    LeaseRules,
+    FileRules,
+    UserRules,
+    UsageRules,
+    LinkRules,
+    ErrandRules,
+    JobRules,
+    EventRules,
+    SharedRules,
+):
     """The contract of `ports.catalog.Catalog`. Needs pytest-asyncio with `asyncio_mode = "auto"`.
 
     class TestMyCatalog(CatalogContract):
@@ -174,6 +181,13 @@ class CatalogContract(TransactionRules, UploadRules, FileRules, UserRules, Usage
         """Give the catalog under test, empty."""
         async with asynccontextmanager(self.make_catalog)(tmp_path) as made:
             yield made
+
+    @pytest.fixture
+    async def catalogs(self, tmp_path: Path) -> AsyncIterator[Sequence[Catalog]]:
+        """Give the same catalog as two processes open it."""
+        opened = asynccontextmanager(self.make_catalog)
+        async with opened(tmp_path) as one, opened(tmp_path) as other:
+            yield one, other
 
     async def test_what_was_committed_is_there_after_a_restart(self, tmp_path: Path) -> None:
         """A new process finds what the one before committed."""
