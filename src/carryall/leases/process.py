@@ -89,9 +89,8 @@ class ProcessLeases:
     async def tidy(self) -> None:
         """Do nothing: what a process holds ends with it."""
 
-    async def gone(self) -> Callable[[str | None], bool]:
-        """Give a test for processes that are gone: a process by itself can't tell."""
-        return lambda _: False
+    async def gone(self) -> None:
+        """Give nothing: a process by itself can't tell, and a command may run beside a server."""
 
     async def _wait(self, line: _Line, mine: ProcessLease) -> None:
         try:

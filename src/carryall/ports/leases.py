@@ -45,6 +45,6 @@ class Leases(Protocol):
         """Take over, and let go of, what processes that are gone have left."""
         ...
 
-    async def gone(self) -> Callable[[str | None], bool]:
-        """Give a test that tells whether a process (by its node name) is known to be gone."""
+    async def gone(self) -> Callable[[str | None], bool] | None:
+        """Give a test that tells whether a process (by its node name) is gone; None where that can't be known."""
         ...
