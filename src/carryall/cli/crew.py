@@ -119,9 +119,9 @@ class Crew:
         if self._is_stopping:
             return
         status = worker.process.exitcode
-        if not self._was_ready:
+        if not self._was_ready and status is not None and status >= 0:  # else it was killed, and is to start again
             self._stop()
-            sys.exit(status if status and status > 0 else 1)  # it has said why
+            sys.exit(status or 1)  # it has said why
         lived_s = time.monotonic() - worker.began_at
         self._failures = self._failures + 1 if lived_s < _SHORT_LIFE_S else 0
         pause_s = min(_LONGEST_PAUSE_S, 2.0**self._failures) if self._failures else 0.0
