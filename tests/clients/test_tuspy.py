@@ -1,5 +1,9 @@
-"""tuspy, the Python client of the tus project, against a real server."""
+"""tuspy, the Python client of the tus project, against real servers."""
 
+import re
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,6 +15,7 @@ from tusclient.exceptions import TusCommunicationError
 from tusclient.storage.filestorage import FileStorage
 
 MB = 1_000_000
+DOCUMENT = Path(__file__).parents[2] / "docs" / "resumable.md"
 
 Uploader = Callable[..., Any]
 
@@ -40,15 +45,22 @@ def test_a_plain_upload(uploader: Uploader, target: Any, photo: Path, endpoint: 
     assert name in target.names()
 
 
-@pytest.mark.parametrize("checked", [False, True])
+@pytest.mark.parametrize(
+    ("target", "checked"),
+    [("one process", False), ("two processes", True), ("buffering nginx", True), ("sub-path", True)],
+    indirect=["target"],
+)
 def test_chunks(uploader: Uploader, target: Any, photo: Path, *, checked: bool) -> None:
     """It uploads in chunks, with or without a checksum for each."""
-    one = uploader(chunk_size=3 * MB, upload_checksum=checked)
+    one = uploader(chunk_size=2 * MB, upload_checksum=checked)
     one.upload()
 
     assert photo.read_bytes() == target.file(one.url)
 
 
+@pytest.mark.parametrize(
+    "target", ["one process", "two processes", "nginx", "buffering nginx", "sub-path"], indirect=True
+)
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 def test_resume_with_a_new_client(uploader: Uploader, target: Any, photo: Path, tmp_path: Path) -> None:
     """An upload that one client object left in the middle is finished by another, at the same URL."""
@@ -63,6 +75,23 @@ def test_resume_with_a_new_client(uploader: Uploader, target: Any, photo: Path, 
 
     assert (first.url, 3 * MB) == (second.url, begun_at)
     assert photo.read_bytes() == target.file(second.url)
+
+
+@pytest.mark.parametrize("target", ["one process", "sub-path"], indirect=True)
+def test_the_document_uploads(target: Any, photo: Path, tmp_path: Path) -> None:
+    """What docs/resumable.md tells to write uploads a file."""
+    block = re.search(
+        r"^\*\*tuspy\*\*:\n\n```python\n(.*?)^```$", DOCUMENT.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    assert block is not None
+    shutil.copy(photo, tmp_path / "film.mp4")
+    text = f"token = {target.token!r}\n" + block[1].replace("https://files.example.org", target.url)
+    text += "print(uploader.url)\n"
+    done = subprocess.run([sys.executable, "-c", text], cwd=tmp_path, capture_output=True, check=False, timeout=50)
+
+    assert 0 == done.returncode, done.stderr.decode()
+    assert photo.read_bytes() == target.file(done.stdout.decode().strip())
+    assert ["film.mp4"] == target.names()
 
 
 def test_a_wrong_token(uploader: Uploader) -> None:

@@ -14,6 +14,9 @@ Networks = tuple[IPv4Network | IPv6Network, ...]
 _HOST = re.compile(r"(?:[A-Za-z0-9](?:[A-Za-z0-9._-]{0,252})|\[[0-9A-Fa-f:.]{2,45}\])(?::\d{1,5})?", re.ASCII)
 # Whoever types these reaches this machine by its loopback; in a link they would lead others nowhere.
 _EVERY_ADDRESS = re.compile(r"(?:0\.0\.0\.0|\[::\])(?=:|$)")
+_PREFIX = re.compile(r"(?:/[A-Za-z0-9._~-]{1,100}){1,10}", re.ASCII)
+_OF_SOCKETS = {"ws": "http", "wss": "https"}
+_FORWARDING = frozenset({"forwarded", "x-real-ip", "via"})
 UNKNOWN_CLIENT = "unknown"
 
 
@@ -49,8 +52,8 @@ def client_of(scope: Scope, proxies: Networks) -> str:
 
 def is_forwarded(scope: Scope) -> bool:
     """Tell whether the request says that it came through a proxy, trusted or not."""
-    headers = Headers(scope=scope)
-    return any(name in headers for name in ("x-forwarded-for", "forwarded", "x-real-ip", "via"))
+    names = (name.decode("latin-1") for name, _ in scope["headers"])
+    return any(name in _FORWARDING or name.startswith("x-forwarded-") for name in names)
 
 
 def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str:
@@ -70,12 +73,19 @@ def base_url_of(scope: Scope, *, base_url: str | None, proxies: Networks) -> str
     if scheme not in ("http", "https") or not _HOST.fullmatch(host):
         raise Malformed("The Host header is not a host name with an optional port.", code="host_invalid")
     host = _EVERY_ADDRESS.sub(lambda found: "[::1]" if found[0] == "[::]" else "127.0.0.1", host)
-    return f"{scheme}://{host}"
+    return f"{scheme}://{host}{_prefix_of(scope, proxies)}"
+
+
+def _prefix_of(scope: Scope, proxies: Networks) -> str:
+    """Give the path below which a proxy serves us, and which it has taken off; "" for none, or one that is no path."""
+    prefix = Headers(scope=scope).get("x-forwarded-prefix", "").rstrip("/") if _is_from_proxy(scope, proxies) else ""
+    return prefix if _PREFIX.fullmatch(prefix) else ""
 
 
 def scheme_of(scope: Scope, proxies: Networks) -> str:
     """Give "http" or "https": how the client came, as far as it can be known."""
-    scheme = str(scope.get("scheme", "http"))
+    given = str(scope.get("scheme", "http"))
+    scheme = _OF_SOCKETS.get(given, given)
     if _is_from_proxy(scope, proxies):
         return _last(Headers(scope=scope).get("x-forwarded-proto")) or scheme
     return scheme

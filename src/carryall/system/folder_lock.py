@@ -39,7 +39,7 @@ class FolderLock:
 if os.name == "nt":
     import msvcrt
 
-    def _lock(fd: int, *, is_shared: bool) -> None:
+    def _lock(fd: int, *, is_shared: bool) -> None:  # noqa: ARG001  # there it is always alone
         msvcrt.locking(fd, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined,unused-ignore]
 
 else:

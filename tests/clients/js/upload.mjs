@@ -1,6 +1,8 @@
 // Upload one file with tus-js-client, as the JSON on the command line says; print what came of it, as JSON.
 //
-// {"file": path, "storage": path, "stopAt": bytes, "deferred": true, "options": {…}}
+// {"file": path, "storage": path, "stopAt": bytes, "breaksOff": true, "deferred": true, "options": {…}}
+//
+// stopAt leaves after the chunk that brings so many bytes; breaksOff as soon as bytes are on their way.
 
 import { createReadStream, readFileSync } from "node:fs";
 import { PassThrough } from "node:stream";
@@ -14,8 +16,12 @@ function source() {
   return job.deferred ? createReadStream(job.file).pipe(new PassThrough()) : readFileSync(job.file);
 }
 
-function upload({ stopAt = Infinity }) {
+function upload({ stopAt = Infinity, breaksOff = false }) {
   return new Promise((resolve, reject) => {
+    const leave = async (sent) => {
+      await one.abort();
+      resolve({ url: one.url, sent });
+    };
     const one = new Upload(source(), {
       ...job.options,
       urlStorage: new FileUrlStorage(job.storage),
@@ -23,12 +29,8 @@ function upload({ stopAt = Infinity }) {
       onBeforeRequest: (request) => requests.push(request.getMethod()),
       onError: reject,
       onSuccess: () => resolve({ url: one.url }),
-      onChunkComplete: async (_, sent) => {
-        if (sent >= stopAt) {
-          await one.abort();
-          resolve({ url: one.url, sent });
-        }
-      },
+      onChunkComplete: (_, sent) => sent >= stopAt && leave(sent),
+      onProgress: (sent) => breaksOff && sent > 0 && leave(sent),
     });
     one.findPreviousUploads().then((previous) => {
       if (previous.length) one.resumeFromPreviousUpload(previous[0]);
@@ -38,8 +40,9 @@ function upload({ stopAt = Infinity }) {
 }
 
 try {
-  const outcome = await upload({ stopAt: job.stopAt });
+  const outcome = await upload(job);
   console.log(JSON.stringify({ ...outcome, requests }));
+  process.exit(0); // a request that was aborted may still hold its connection
 } catch (error) {
   const answer = error.originalResponse;
   console.log(JSON.stringify({ status: answer ? answer.getStatus() : 0, error: error.message, requests }));

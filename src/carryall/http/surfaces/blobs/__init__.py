@@ -4,9 +4,9 @@ from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.surfaces.blobs.accounts import router
 from carryall.http.surfaces.blobs.short_links import SHORT_LINK
-from carryall.http.surfaces.blobs.uploads import UPLOAD_BATCH, UPLOAD_DOCS, upload
+from carryall.http.surfaces.blobs.uploads import DOOR, UPLOAD_BATCH, UPLOAD_DOCS, ended, upload
 
-__all__ = ["UPLOAD_DOCS", "byte_routes", "router", "upload"]
+__all__ = ["DOOR", "UPLOAD_DOCS", "byte_routes", "ended", "router", "upload"]
 
 
 def byte_routes(_context: Context) -> list[ByteRoute]:

@@ -13,6 +13,7 @@ from carryall.http.context import Context
 from carryall.http.guarded import Caller, guarded
 from carryall.http.headers import bearer
 from carryall.http.surfaces.blobs.records import HIDDEN, FileRecord, UserRecord, file_record, user_record
+from carryall.http.surfaces.blobs.socket import add_socket
 from carryall.model.errors import Malformed, Missing
 from carryall.model.principal import Principal, Scope
 from carryall.operations.accounts import NewToken
@@ -41,6 +42,7 @@ def router(context: Context) -> APIRouter:
     routes = APIRouter(tags=["blobs"], route_class=guarded(context, Realm.BLOBS))
     _add_users(routes, context)
     _add_files(routes, context)
+    add_socket(routes, context)
     return routes
 
 

@@ -24,13 +24,13 @@ _UNIX_TIME = re.compile(r"[0-9]{1,11}")
 async def _serve(call: Call) -> Response:
     """Answer GET and HEAD of /s/{short_id}. Addresses that guess are slowed down (threat 12)."""
     admission = call.context.admission
-    admission.guess(call.client)
+    await admission.guess(call.client)
     output = call.query("output")
     is_about_it = output in ("html", "json")
     try:
         file = await _found(call, takes_signature=not is_about_it)
     except Missing:
-        admission.miss(call.client)
+        await admission.miss(call.client)
         raise
     if not is_about_it:
         return await deliver(call, file, Delivery(via="short"))
