@@ -1,47 +1,47 @@
-"""How often somebody asked, counted in the memory of one process."""
+"""Rates in the memory of one process."""
 
 import time
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from carryall.ports.rates import Rates
 from carryall.rates.memory import MemoryRates
+from carryall.testing.rates_contract import RatesContract
 
 
-@pytest.fixture
-def rates() -> MemoryRates:
-    """Give rates that nobody has used."""
-    return MemoryRates()
+class TestMemoryRates(RatesContract):
+    """One process counts alone."""
+
+    @pytest.fixture(autouse=True)
+    def clock(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Remember how far the test has moved time, and set the machine's clock."""
+        self.passed_s, self.monkeypatch = 0.0, monkeypatch
+
+    async def make_rates(self, tmp_path: Path) -> AsyncIterator[Sequence[Rates]]:
+        """Give the one that there is."""
+        yield [MemoryRates(lambda: time.monotonic() + self.passed_s)]
+
+    async def move_on(self, by: timedelta) -> None:
+        """Let time pass."""
+        self.passed_s += by.total_seconds()
+
+    async def jump(self, by: timedelta) -> None:
+        """Set the machine's clock."""
+        wrong = time.time() + by.total_seconds()
+        self.monkeypatch.setattr(time, "time", lambda: wrong)
 
 
-def test_the_limit_is_allowed_and_no_more(rates: MemoryRates) -> None:
-    """As many hits as the limit says, then a wait in whole seconds, for that key alone."""
-    assert [None] * 5 == [rates.hit("alice", 5) for _ in range(5)]
+async def test_who_is_gone_is_forgotten() -> None:
+    """The memory doesn't grow with all who ever came."""
+    now = [0.0]
+    rates = MemoryRates(lambda: now[0])
+    for number in range(1000):
+        await rates.hit(f"visitor {number}", 5)
+    now[0] = 60.5
+    await rates.hit("alice", 5)
+    await rates.forget()
 
-    wait_s = rates.hit("alice", 5)
-    assert isinstance(wait_s, int)
-    assert 1 <= wait_s <= 61
-    assert rates.hit("bob", 5) is None
-
-
-def test_looking_counts_nothing(rates: MemoryRates) -> None:
-    """Whoever looks a hundred times may still come as often as before."""
-    assert [None] * 100 == [rates.wait("alice", 2) for _ in range(100)]
-
-    assert [None, None] == [rates.hit("alice", 2) for _ in range(2)]
-    assert rates.wait("alice", 2) is not None
-
-
-def test_the_window_moves(rates: MemoryRates, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A hit is free again a minute after it was made, not a minute after the last; refused hits don't count."""
-    now = [time.time()]
-    monkeypatch.setattr(time, "time", lambda: now[0])
-    assert [None, None] == [_after(rates, now, seconds) for seconds in (0, 30)]
-    assert [29, 19, 1] == [_after(rates, now, seconds) for seconds in (1, 10, 18.5)]
-
-    assert _after(rates, now, 1) is None
-    assert 29 <= (_after(rates, now, 0) or 0) <= 30
-
-
-def _after(rates: MemoryRates, now: list[float], seconds: float) -> int | None:
-    now[0] += seconds
-    return rates.hit("alice", 2)
+    assert ["alice"] == list(rates._hits)

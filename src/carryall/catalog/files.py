@@ -23,8 +23,11 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
 
-from carryall.catalog.tables import EPOCH, MICROSECOND, Time, copies, files, links
+from carryall.catalog.tables import EPOCH, MICROSECOND, Time, Words, copies, files, links
 from carryall.model.file import Copy, CopyState, File
 from carryall.ports.catalog_files import FileQuery
 
@@ -56,6 +59,23 @@ _COUNT_DOWNLOAD = (
     )
 )
 _SORTS: dict[str, Any] = {"created": files.c.created_at, "name": files.c.name, "size": files.c.size}
+
+
+class _Folded(FunctionElement[str]):
+    """Lower-case text, in every alphabet where the database can."""
+
+    type = Words()
+    inherit_cache = True
+
+
+@compiles(_Folded, "sqlite")
+def _folded_by_sqlite(element: _Folded, compiler: SQLCompiler, **more: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **more)})"
+
+
+@compiles(_Folded, "postgresql")
+def _folded_by_postgres(element: _Folded, compiler: SQLCompiler, **more: Any) -> str:
+    return f'(lower({compiler.process(element.clauses, **more)} COLLATE "carryall_folding") COLLATE "C")'
 
 
 class FileRows:
@@ -179,7 +199,7 @@ def _conditions(query: FileQuery) -> list[ColumnElement[bool]]:
     equal = {"owner": query.owner, "door": query.door, "external_id": query.external_id, "id": query.file_id}
     found: list[ColumnElement[bool]] = [files.c[n] == value for n, value in equal.items() if value is not None]
     if query.name_contains:
-        found.append(files.c.name.icontains(query.name_contains, autoescape=True))
+        found.append(_Folded(files.c.name).contains(query.name_contains.lower(), autoescape=True))
     if query.media_type and query.media_type.endswith("/"):
         found.append(files.c.media_type.startswith(query.media_type, autoescape=True))
     elif query.media_type:

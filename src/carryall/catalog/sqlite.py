@@ -6,7 +6,9 @@ engine over aiosqlite. While one commit waits for the disk, the next transaction
 
 import asyncio
 import queue
+import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -24,6 +26,8 @@ from carryall.ports.catalog import Tx
 T = TypeVar("T")
 _GROUP = 64  # transactions in one commit at the most: bounds how long the first of them waits
 _READERS = 2
+_PATIENCE_S = 30.0
+_PAUSE_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,16 +160,31 @@ def _lower(text: str | None) -> str | None:
     return None if text is None else text.lower()
 
 
+def _keep_a_log(connection: Any) -> None:
+    """Switch to WAL. Of those who open a new file at once each wants it alone for that, and SQLite lets nobody wait."""
+    deadline = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(_PAUSE_S)
+        else:
+            return
+
+
 def sqlite_engine(path: Path, *, begin: str, pragmas: tuple[str, ...]) -> Engine:
     """Open a database so that a transaction begins when we say so, and schema changes are part of it."""
-    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 30})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": _PATIENCE_S})
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # we say BEGIN ourselves, see below
         # SQLite's own knows ASCII alone: a search for names would tell "Ä" from "ä".
         connection.create_function("lower", 1, _lower, deterministic=True)
-        for pragma in ("journal_mode=WAL", "foreign_keys=ON", "busy_timeout=30000", *pragmas):
+        _keep_a_log(connection)
+        for pragma in ("foreign_keys=ON", "busy_timeout=30000", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

@@ -19,6 +19,7 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+from sqlalchemy.types import TypeEngine
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -54,24 +55,59 @@ class Span(TypeDecorator[timedelta]):
         return None if value is None else timedelta(seconds=value)
 
 
+class Words(TypeDecorator[str]):
+    """Text with any character in it, compared and sorted by code points on both databases.
+
+    `Words(32)` says how long it gets; nobody checks that, and without a number it may be long. PostgreSQL's text can't
+    have U+0000: there it is written as U+0001 U+0002, and U+0001 as U+0001 U+0003, which keeps every order.
+    """
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int | None = None) -> None:
+        super().__init__(length)
+        self._is_bounded = length is not None
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        """Give the column's type on this database."""
+        if dialect.name == "postgresql":
+            return dialect.type_descriptor(Text(collation="C"))
+        return super().load_dialect_impl(dialect) if self._is_bounded else dialect.type_descriptor(Text())
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Give what the database can keep."""
+        if value is None or dialect.name != "postgresql":
+            return value
+        return value.replace("\1", "\1\3").replace("\0", "\1\2")
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> str | None:
+        """Give the text as it was."""
+        if value is None or dialect.name != "postgresql" or "\1" not in value:
+            return value
+        return value.replace("\1\2", "\0").replace("\1\3", "\1")
+
+
 metadata = MetaData()
 
 uploads = Table(
     "uploads",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("owner", String(200), nullable=False),
+    Column("id", Words(32), primary_key=True),
+    Column("owner", Words(200), nullable=False),
     Column("declared", JSON, nullable=False),
-    Column("store", String(64), nullable=False),
+    Column("store", Words(64), nullable=False),
     Column("limit_bytes", BigInteger),
     Column("reserved_bytes", BigInteger, nullable=False),
     Column("is_resumable", Boolean, nullable=False),
     Column("size", BigInteger),
-    Column("state", String(16), nullable=False),
+    Column("state", Words(16), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("touched_at", Time, nullable=False),
     Column("expires_at", Time, nullable=False),
-    Column("file_id", String(32)),
+    Column("file_id", Words(32)),
+    Column("node", Words(32)),
+    Column("fence", Integer, nullable=False, server_default="0"),
     Index("uploads_by_state", "state", "expires_at"),
     Index("uploads_by_owner", "owner", "state", "created_at"),
     Index("uploads_by_touch", "touched_at"),
@@ -83,25 +119,26 @@ segments = Table(
     Column("upload_id", ForeignKey("uploads.id", ondelete="CASCADE"), primary_key=True),
     Column("idx", Integer, primary_key=True),
     Column("length", BigInteger, nullable=False),
-    Column("extent", Integer, nullable=False),
+    Column("extent", BigInteger, nullable=False),
+    Column("frozen", JSON, nullable=False, server_default="[]"),
 )
 
 files = Table(
     "files",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("short_id", String(64), nullable=False, unique=True),
-    Column("owner", String(200), nullable=False),
-    Column("door", String(32), nullable=False),
-    Column("name", Text, nullable=False),
+    Column("id", Words(32), primary_key=True),
+    Column("short_id", Words(64), nullable=False, unique=True),
+    Column("owner", Words(200), nullable=False),
+    Column("door", Words(32), nullable=False),
+    Column("name", Words(), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("sha256", String(64), nullable=False),
-    Column("media_type", String(200), nullable=False),
-    Column("declared_type", String(200)),
-    Column("path", Text),
-    Column("public_name", String(80), unique=True),
-    Column("external_id", String(64)),
-    Column("upload_id", String(32), unique=True),
+    Column("sha256", Words(64), nullable=False),
+    Column("media_type", Words(200), nullable=False),
+    Column("declared_type", Words(200)),
+    Column("path", Words()),
+    Column("public_name", Words(80), unique=True),
+    Column("external_id", Words(64)),
+    Column("upload_id", Words(32), unique=True),
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time),
     Column("retention", Span),
@@ -120,12 +157,12 @@ copies = Table(
     "copies",
     metadata,
     Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
-    Column("store", String(64), primary_key=True),
-    Column("key", String(200), nullable=False),
-    Column("state", String(16), nullable=False),
-    Column("link", Text),
+    Column("store", Words(64), primary_key=True),
+    Column("key", Words(200), nullable=False),
+    Column("state", Words(16), nullable=False),
+    Column("link", Words()),
     Column("attempts", Integer, nullable=False),
-    Column("error", Text),
+    Column("error", Words()),
     Column("stored_at", Time),
     Index("copies_by_key", "store", "key"),
 )
@@ -133,14 +170,14 @@ copies = Table(
 links = Table(
     "links",
     metadata,
-    Column("id", String(32), primary_key=True),
+    Column("id", Words(32), primary_key=True),
     Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), nullable=False),
-    Column("owner", String(200), nullable=False),
+    Column("owner", Words(200), nullable=False),
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time),
     Column("max_downloads", Integer),
     Column("taken", Integer, nullable=False, server_default="0"),
-    Column("password_hash", Text),
+    Column("password_hash", Words()),
     Index("links_by_file", "file_id", "created_at"),
 )
 
@@ -148,16 +185,33 @@ grants = Table(
     "grants",
     metadata,
     Column("link_id", ForeignKey("links.id", ondelete="CASCADE"), primary_key=True),
-    Column("client", String(200), primary_key=True),
+    Column("client", Words(200), primary_key=True),
     Column("taken_at", Time, nullable=False),
     Index("grants_by_time", "taken_at"),
+)
+
+leases = Table(  # who writes to which upload now; a segment of -1 stands for all of them
+    "leases",
+    metadata,
+    Column("upload_id", Words(32), primary_key=True),
+    Column("segment", Integer, primary_key=True, autoincrement=False),
+    Column("node", Words(32), nullable=False),
+    Column("is_asked", Boolean, nullable=False),
+    Index("leases_by_node", "node"),
+)
+
+nodes = Table(  # the processes that serve, and how often their hearts have beaten
+    "nodes",
+    metadata,
+    Column("id", Words(32), primary_key=True),
+    Column("beats", BigInteger, nullable=False),
 )
 
 users = Table(
     "users",
     metadata,
-    Column("name", String(128), primary_key=True),
-    Column("plan", String(64)),
+    Column("name", Words(128), primary_key=True),
+    Column("plan", Words(64)),
     Column("is_disabled", Boolean, nullable=False),
     Column("created_at", Time, nullable=False),
 )
@@ -165,12 +219,12 @@ users = Table(
 tokens = Table(
     "tokens",
     metadata,
-    Column("id", String(32), primary_key=True),
-    Column("digest", String(64), nullable=False, unique=True),
+    Column("id", Words(32), primary_key=True),
+    Column("digest", Words(64), nullable=False, unique=True),
     Column("user", ForeignKey("users.name", ondelete="CASCADE")),
-    Column("label", String(200), nullable=False),
-    Column("scopes", String(64), nullable=False),
-    Column("file_id", String(32)),
+    Column("label", Words(200), nullable=False),
+    Column("scopes", Words(64), nullable=False),
+    Column("file_id", Words(32)),
     Column("is_primary", Boolean, nullable=False),
     Column("created_at", Time, nullable=False),
     Column("expires_at", Time),
@@ -182,14 +236,14 @@ tokens = Table(
 plans = Table(
     "plans",
     metadata,
-    Column("name", String(64), primary_key=True),
+    Column("name", Words(64), primary_key=True),
     Column("limits", JSON, nullable=False),
 )
 
 usages = Table(
     "usage",
     metadata,
-    Column("owner", String(200), primary_key=True),
+    Column("owner", Words(200), primary_key=True),
     *(
         Column(name, BigInteger, nullable=False, server_default="0")
         for name in (
@@ -207,20 +261,44 @@ usages = Table(
     Column("last_download_at", Time),
 )
 
+hits = Table(  # who asked when, for the rates
+    "hits",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("key", Words(300), nullable=False),
+    Column("at", Time, nullable=False),
+    Index("hits_by_key", "key", "at"),
+    Index("hits_by_time", "at"),
+)
+
+errands = Table(
+    "errands",
+    metadata,
+    Column("owner", Words(300), primary_key=True),
+    Column("key", Words(255), primary_key=True),
+    Column("id", Words(32), nullable=False, unique=True),
+    Column("fingerprint", Words(64), nullable=False),
+    Column("uploads", JSON, nullable=False),
+    Column("answer", Words),
+    Column("created_at", Time, nullable=False),
+    Column("expires_at", Time, nullable=False),
+    Index("errands_by_expiry", "expires_at"),
+)
+
 jobs = Table(
     "jobs",
     metadata,
-    Column("id", String(64), primary_key=True),
-    Column("kind", String(32), nullable=False),
+    Column("id", Words(64), primary_key=True),
+    Column("kind", Words(32), nullable=False),
     Column("payload", JSON, nullable=False),
-    Column("state", String(16), nullable=False),
+    Column("state", Words(16), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("max_attempts", Integer, nullable=False),
     Column("run_at", Time, nullable=False),
     Column("leased_until", Time),
     Column("created_at", Time, nullable=False),
     Column("finished_at", Time),
-    Column("error", Text),
+    Column("error", Words()),
     Index("jobs_by_state", "state", "run_at"),
     Index("jobs_by_kind", "kind", "created_at"),
 )
@@ -229,9 +307,9 @@ events = Table(
     "events",
     metadata,
     Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
-    Column("type", String(64), nullable=False),
-    Column("subject", String(64), nullable=False),
-    Column("owner", String(200), nullable=False),
+    Column("type", Words(64), nullable=False),
+    Column("subject", Words(64), nullable=False),
+    Column("owner", Words(200), nullable=False),
     Column("data", JSON, nullable=False),
     Column("created_at", Time, nullable=False),
     Index("events_by_owner", "owner", "id"),

@@ -5,6 +5,7 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from carryall.catalog.accounts import PlanRows, TokenRows, UserRows
+from carryall.catalog.errands import ErrandRows
 from carryall.catalog.files import FileRows
 from carryall.catalog.hits import HitRows
 from carryall.catalog.leases import LeaseRows
@@ -39,6 +40,11 @@ class SqlTx:
     def grants(self) -> GrantRows:
         """Downloads taken from limited links."""
         return GrantRows(self._connection)
+
+    @cached_property
+    def errands(self) -> ErrandRows:
+        """Requests that may be repeated."""
+        return ErrandRows(self._connection)
 
     @cached_property
     def users(self) -> UserRows:

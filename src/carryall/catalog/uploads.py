@@ -146,6 +146,11 @@ class UploadRows:
         rows = self._connection.execute(_OPEN_OF, {"owner": owner, "most": limit}).mappings().all()
         return [self._whole(row) for row in rows]
 
+    def put_off(self, upload_ids: Sequence[str], expires_at: datetime) -> None:
+        """Move the end of open uploads."""
+        early = (uploads.c.id.in_(upload_ids), uploads.c.state == State.OPEN, uploads.c.expires_at < expires_at)
+        self._connection.execute(update(uploads).where(*early).values(expires_at=expires_at))
+
     def open_segments(self) -> Sequence[tuple[str, Segment]]:
         """Give every segment with bytes of every open upload that can be resumed."""
         rows = self._connection.execute(_OPEN_SEGMENTS).all()

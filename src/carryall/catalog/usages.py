@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, bindparam, case, func, insert, or_, select, update
+from sqlalchemy import BigInteger, BindParameter, Connection, bindparam, case, func, insert, or_, select, update
 
 from carryall.catalog.tables import Time, files, uploads, usages
 from carryall.model.account import Usage
@@ -15,13 +15,15 @@ _GET = select(usages).where(usages.c.owner == bindparam("owner"))
 _ADD = insert(usages)
 _MINE = usages.c.owner == bindparam("b_owner")
 _SIZE: BindParameter[int] = bindparam("b_size")
+_TOTAL = bindparam("b_total", type_=BigInteger)
+_MOST = bindparam("b_most", type_=BigInteger)
 _RESERVE = (
     update(usages)
     .where(
         _MINE,
         or_(
-            bindparam("b_total").is_(None),
-            usages.c.stored_bytes + usages.c.reserved_bytes + _SIZE <= bindparam("b_total"),
+            _TOTAL.is_(None),
+            usages.c.stored_bytes + usages.c.reserved_bytes + _SIZE <= _TOTAL,
         ),
     )
     .values(reserved_bytes=usages.c.reserved_bytes + _SIZE)
@@ -29,7 +31,7 @@ _RESERVE = (
 _RELEASE = update(usages).where(_MINE).values(reserved_bytes=usages.c.reserved_bytes - _SIZE)
 _OPENED = (
     update(usages)
-    .where(_MINE, or_(bindparam("b_most").is_(None), usages.c.open_uploads < bindparam("b_most")))
+    .where(_MINE, or_(_MOST.is_(None), usages.c.open_uploads < _MOST))
     .values(open_uploads=usages.c.open_uploads + 1)
 )
 _CLOSED = update(usages).where(_MINE).values(open_uploads=usages.c.open_uploads - 1)

@@ -14,14 +14,23 @@ _DUE = (
     select(jobs)
     .where(
         or_(
-            and_(jobs.c.state == JobState.QUEUED, jobs.c.run_at <= bindparam("now")),
-            and_(jobs.c.state == JobState.RUNNING, jobs.c.leased_until <= bindparam("now")),
+            and_(
+                jobs.c.state == JobState.QUEUED,
+                or_(jobs.c.run_at <= bindparam("now"), jobs.c.run_at > bindparam("horizon")),
+            ),
+            and_(
+                jobs.c.state == JobState.RUNNING,
+                or_(jobs.c.leased_until <= bindparam("now"), jobs.c.leased_until > bindparam("horizon")),
+            ),
         )
     )
     .order_by(jobs.c.run_at)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)  # PostgreSQL: several runners never wait for each other; SQLite has one writer
 )
+# Ids are given out in the order of commits, so that no event appears behind one that somebody has seen. SQLite has one
+# writer; PostgreSQL would number two transactions first and let either of them end first. The key: "event".
+_IN_LINE = select(func.pg_advisory_xact_lock(0x65_76_65_6E_74))
 _NEXT = select(func.min(jobs.c.run_at)).where(jobs.c.state == JobState.QUEUED)
 
 
@@ -45,10 +54,11 @@ class JobRows:
         row = self._connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
         return _job(row) if row else None
 
-    def claim(self, now: datetime, *, lease: timedelta, limit: int) -> Sequence[Job]:
+    def claim(self, now: datetime, *, lease: timedelta, horizon: timedelta, limit: int) -> Sequence[Job]:
         """Take due jobs for this runner."""
         found = []
-        for row in self._connection.execute(_DUE, {"now": now, "most": limit}).mappings().all():
+        bounds = {"now": now, "horizon": now + horizon, "most": limit}
+        for row in self._connection.execute(_DUE, bounds).mappings().all():
             job = replace(
                 _job(row), state=JobState.RUNNING, leased_until=now + lease, attempts=int(row["attempts"]) + 1
             )
@@ -104,6 +114,8 @@ class EventRows:
 
     def add(self, event: Event) -> Event:
         """Write an event; give it with its id."""
+        if self._connection.dialect.name == "postgresql":
+            self._connection.execute(_IN_LINE)
         values = asdict(event)
         del values["id"]
         key = self._connection.execute(insert(events), values).inserted_primary_key

@@ -88,7 +88,7 @@ def _row(one: Described) -> str:
 def _without_effect() -> Iterator[str]:
     hints = ", ".join(f"`{name}`" for name in notices.FOLDER_HINTS)
     yield f"| {hints} | Everything is in the data folder (`CARRYALL_DATA_DIR`); it may be one of these, never served. |"
-    yield "| `DATABASE_URL` | The catalog is Carryall's own database, in the data folder or in `CARRYALL_DATABASE_URL`. |"
+    yield "| `DATABASE_URL` | The catalog is a database of Carryall's own: `CARRYALL_DATABASE_URL`. |"
     yield "| `CACHE_TTL` | Answers are never taken from a cache that could be stale. |"
     for store, names in notices.STORE_NAMES.items():
         yield f"| {', '.join(f'`{name}`' for name in names)} | This version has no store {store}. |"

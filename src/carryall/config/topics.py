@@ -175,9 +175,24 @@ class Limits(Topic):
     )
     max_chunk_mb: float = _size("The largest chunk of a chunk session.", default=1024)
     max_chunks: int = setting("The most chunks of a chunk session.", default=10_000, least=1, most=1_000_000)
+    max_append_mb: float | None = setting(
+        "The most that one request may add to a resumable upload; 0 takes any. Unset, any is taken too, but clients "
+        "are told to send pieces of 90 where the server is behind a proxy: many let 100 MB through.",
+        default=None,
+        unit="MiB",
+        least=0,
+        most=_MOST_MB,
+    )
     max_open_uploads: int = setting("How many unfinished uploads one client may have.", default=1000, least=1)
     upload_expiry_hours: float = setting(
         "An unfinished upload goes when nothing came for this long.", default=120, unit="hours", least=0.01, most=87600
+    )
+    idempotency_hours: float = setting(
+        "A request that comes again with its Idempotency-Key gets its first answer for this long.",
+        default=24,
+        unit="hours",
+        least=0.01,
+        most=8760,
     )
 
     user_max_file_bytes = InBytes[int]("user_max_file_mb")
@@ -187,6 +202,7 @@ class Limits(Topic):
     jwt_max_file_bytes = InBytes[int | None]("jwt_max_file_mb")
     jwt_total_bytes = InBytes[int | None]("jwt_total_mb")
     max_chunk_bytes = InBytes[int]("max_chunk_mb")
+    max_append_bytes = InBytes[int | None]("max_append_mb")
 
 
 class Gallery(Topic):

@@ -32,6 +32,7 @@ _EXPOSED = (
     "Content-Disposition",
     "Content-Range",
     "ETag",
+    "Idempotent-Replayed",
     "Location",
     "Repr-Digest",
     "Retry-After",

@@ -50,6 +50,16 @@ class Call:
         """The body. Raises Malformed or TypeRefused for framing or a coding that isn't taken."""
         return body_of(self.headers, self.request.receive, self.context.rules.pace)
 
+    @property
+    def errand(self) -> str | None:
+        """The attempt at a repeated request that this call is (http/errands.py); its uploads say so."""
+        found: str | None = self.request.scope.get("carryall.errand")
+        return found
+
+    @errand.setter
+    def errand(self, errand_id: str | None) -> None:
+        self.request.scope["carryall.errand"] = errand_id
+
     async def principal(self, realm: Realm) -> Principal:
         """Say who asks, and count the request against their rate."""
         return await principal_of(self.request, self.context, realm)

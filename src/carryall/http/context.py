@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 from carryall.http.body import Pace
 from carryall.http.forms import FormLimits
@@ -12,6 +12,7 @@ from carryall.operations.accounts import Accounts
 from carryall.operations.admit import Admission
 from carryall.operations.authenticate import Authenticate
 from carryall.operations.by_flag import ByFlag
+from carryall.operations.errands import Errands
 from carryall.operations.files import Files
 from carryall.operations.health import Health
 from carryall.operations.ingest import Door
@@ -57,6 +58,8 @@ class HttpRules:
         anonymous_open_uploads: uploads under way for one client address.
         complete_wait_s: after this /v1 answers 202 and completes behind.
         web_dir: the operator's own static files, served at /static.
+        interim_104: when uploads are announced by a 104; auto is never through a proxy.
+        append_limit_bytes: the most that one append may bring; 0: any number; None: any, with advice behind proxies.
         tus_max_bytes: what OPTIONS tells of the largest upload; None where plans differ or set none.
     """
 
@@ -82,7 +85,9 @@ class HttpRules:
     version: str
     complete_wait_s: float
     web_dir: Path | None
+    append_limit_bytes: int | None
     tus_max_bytes: int | None
+    interim_104: Literal["auto", "on", "off"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +103,7 @@ class Context:
     health: Health
     resumable: Resumable
     by_flag: ByFlag
+    errands: Errands
     secrets: Secrets
     clock: Clock
     ids: Ids

@@ -13,6 +13,7 @@ from carryall.model.errors import Malformed
 
 # Sizes in bytes. md5 and sha (SHA-1) find transport faults and prove nothing else (threat 29).
 _ALGORITHMS = {"sha-256": 32, "sha-512": 64, "md5": 16, "sha": 20}
+CONTENT_ALGORITHMS = frozenset(_ALGORITHMS)
 
 _KEY = r"[a-z*][a-z0-9_.*\-]*"
 _ITEM = (

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Literal
 
+import structlog
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -14,8 +15,11 @@ from carryall.http.call import Call
 from carryall.http.digests import repr_digest_header, wants_digest
 from carryall.http.headers import content_disposition, http_date, if_range_holds, precondition
 from carryall.http.ranges import MultipartRanges, Range, Unsatisfiable, multipart_ranges, parse_ranges
+from carryall.model.errors import CarryallError
 from carryall.model.file import File, Link
 from carryall.model.media_type import is_active
+
+log = structlog.get_logger(__name__)
 
 Disposition = Literal["inline", "attachment"]
 
@@ -172,4 +176,7 @@ class FileAnswer(Response):
         serve.served(self._length)
         has_first_byte = any(one.start == 0 for one in self._ranges) or self._file.size == 0
         if has_first_byte:
-            await serve.count_download(self._file, self._call.client, via=self._how.via, size=self._length)
+            try:
+                await serve.count_download(self._file, self._call.client, via=self._how.via, size=self._length)
+            except CarryallError as error:  # a full disk takes no row, and gives every byte
+                log.warning("download.uncounted", file=self._file.id, reason=error.stable_code)

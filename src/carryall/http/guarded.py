@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.types import Message
 
 from carryall.http.body import body_of, read_all
+from carryall.http.call import Call
 from carryall.http.context import Context
+from carryall.http.errands import Tell, once
 from carryall.http.who import principal_of
 from carryall.model.errors import Malformed
 from carryall.model.principal import Principal
@@ -21,10 +23,15 @@ from carryall.operations.authenticate import Realm
 _MOST_NAMES = 1000
 
 
-def guarded(context: Context, realm: Realm) -> type[APIRoute]:
+def guarded(context: Context, realm: Realm, *, is_repeatable: bool = False, made: Tell | None = None) -> type[APIRoute]:
     """Give the route class for a router whose routes ask who is there.
 
     FastAPI parses a JSON body before it runs dependencies, so a dependency is too late for this.
+
+    Args:
+        is_repeatable: a POST with an `Idempotency-Key` is done once (http/errands.py). Its answer is kept as it is,
+            so it may hold no secret.
+        made: answers for uploads that an attempt before opened; None where none are.
     """
 
     class Guarded(APIRoute):
@@ -35,8 +42,13 @@ def guarded(context: Context, realm: Realm) -> type[APIRoute]:
             inner = super().get_route_handler()
 
             async def handle(request: Request) -> Response:
-                request.state.principal = await principal_of(request, context, realm)
-                return await inner(await with_body(request, context))
+                principal = await principal_of(request, context, realm)
+                request.state.principal = principal
+                read = await with_body(request, context)
+                if not is_repeatable or request.method != "POST":
+                    return await inner(read)
+                call = Call(request, context)
+                return await once(call, principal, lambda *_: inner(read), made, body=await read.body())
 
             return handle
 

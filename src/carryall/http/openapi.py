@@ -155,6 +155,15 @@ def path(name: str, description: str) -> dict[str, Any]:
     return {"name": name, "in": "path", "required": True, "description": description, "schema": {"type": "string"}}
 
 
+IDEMPOTENCY_KEY = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "description": "A name for this request: repeated with it, the request makes nothing new and gets the same answer.",
+    "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!#-+\\--~]+$"},
+}
+
+
 def merged(document: dict[str, Any], routes: Iterable[ByteRoute]) -> dict[str, Any]:
     """Add byte routes, the sign-in schemes and the problem's shape to FastAPI's document."""
     for route in routes:

@@ -39,6 +39,7 @@ _BY_CODE: Mapping[str, int] = {
     "field_invalid": 422,
     "fields_invalid": 422,
     "file_missing": 422,
+    "idempotency_key_reused": 422,
     "no_files": 406,
     "link_used_up": 410,
     "upload_gone": 410,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from carryall.http.api import by_name, files, health, links, pages, plans, tokens, uploads, users
+from carryall.http.api import by_name, files, health, links, pages, plans, tokens, users
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
@@ -15,7 +15,7 @@ from carryall.http.who import is_service_call
 
 def routers(context: Context) -> list[APIRouter]:
     """Give the JSON routes."""
-    rooms = (health, pages, relay, blobs, gallery, chunks, files, uploads, links, users, plans, tokens)
+    rooms = (health, pages, relay, blobs, gallery, chunks, files, links, users, plans, tokens)
     return [room.router(context) for room in rooms]
 
 
@@ -25,11 +25,13 @@ def byte_routes(context: Context) -> list[ByteRoute]:
     upload = ByteRoute(
         methods=("POST",),
         path="/upload",
-        handler=resumable.target(_upload, takes_parts=False),
+        handler=resumable.target(_upload),
         docs={"post": {**blobs.UPLOAD_DOCS, **relay.UPLOAD_DOCS}},
     )
-    resumed = shared(tus.byte_routes(context), files.creator())
-    return [upload, *resumed, *(route for room in rooms for route in room.byte_routes(context))]
+    limits = ByteRoute(("OPTIONS",), "/upload", resumable.limits)
+    resource = resumable.resource({relay.DOOR: relay.ended, blobs.DOOR: blobs.ended})
+    resumed = shared(tus.byte_routes(context), files.creator(), resource)
+    return [upload, limits, *resumed, *(route for room in rooms for route in room.byte_routes(context))]
 
 
 async def _upload(call: Call) -> Response:

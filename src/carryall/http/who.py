@@ -29,5 +29,5 @@ def is_service_call(headers: Headers) -> bool:
 async def principal_of(request: Request, context: Context, realm: Realm) -> Principal:
     """Say who asks, and count the request against their rate."""
     principal = await context.authenticate.principal(presented(request.headers), realm)
-    context.admission.request(principal, client_of(request.scope, context.rules.trusted_proxies))
+    await context.admission.request(principal, client_of(request.scope, context.rules.trusted_proxies))
     return principal

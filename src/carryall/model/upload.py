@@ -84,6 +84,7 @@ class Declared:
         is_part: a tus partial upload: its bytes are for a final one, and never a file of their own.
         parts: the uploads that a tus final upload is made of, in order.
         raw_parts: what the client sent to name them, to be told back as it came.
+        errand: the attempt at a request that may be repeated (`model.errand`), which opens it.
     """
 
     name: str
@@ -103,6 +104,7 @@ class Declared:
     is_part: bool = False
     parts: tuple[str, ...] = ()
     raw_parts: str | None = None
+    errand: str | None = None
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -213,12 +215,12 @@ class Upload:
         return min(bounds) - others - (offset if mode is Mode.APPEND else 0)
 
     def grown(self, segment: Segment, *, now: datetime, expires_at: datetime) -> "Upload":
-        """Give this upload with one segment as it is now on the disk.
+        """Give this upload with one segment as it is now on the disk. Its end never comes nearer (threat 30).
 
         Raises TooLarge when segments that were admitted side by side add up to more than may be here.
         """
         segments = {**self.segments, segment.index: segment}
-        grown = replace(self, segments=segments, touched_at=now, expires_at=expires_at)
+        grown = replace(self, segments=segments, touched_at=now, expires_at=max(self.expires_at, expires_at))
         most = min(bound for bound in (self.size, self.limit_bytes, grown.held_bytes) if bound is not None)
         if grown.held_bytes > most:
             raise TooLarge(f"This upload may have {most} bytes; {grown.held_bytes} were sent.", limit=most)

@@ -25,21 +25,23 @@ class Admission:
         self._telemetry = world.telemetry
         self._clock = world.clock
 
-    def request(self, principal: Principal, client: str) -> None:
+    async def request(self, principal: Principal, client: str) -> None:
         """Count a request. Raises RateLimited past the plan's rate; anonymous ones are counted by client address."""
         limit = principal.plan.requests_per_minute
         if limit is None:
             return
         key = f"anonymous:{neighbourhood(client)}" if principal.kind is Kind.ANONYMOUS else principal.id
-        self._check(self._rates.hit(f"request:{key}", limit), limit, "requests")
+        self._check(await self._rates.hit(f"request:{key}", limit), limit, "requests")
 
-    def guess(self, client: str) -> None:
+    async def guess(self, client: str) -> None:
         """Raise RateLimited for an address that missed too often: its next guess must not tell anything (threat 12)."""
-        self._check(self._rates.wait(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
+        wait_s = await self._rates.wait(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE)
+        self._check(wait_s, MISSES_PER_MINUTE, _MISSES)
 
-    def miss(self, client: str) -> None:
+    async def miss(self, client: str) -> None:
         """Count a guess at a short link that hit nothing. Raises RateLimited past the limit."""
-        self._check(self._rates.hit(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE), MISSES_PER_MINUTE, _MISSES)
+        wait_s = await self._rates.hit(f"miss:{neighbourhood(client)}", MISSES_PER_MINUTE)
+        self._check(wait_s, MISSES_PER_MINUTE, _MISSES)
 
     def _check(self, wait_s: int | None, limit: int, what: str) -> None:
         if wait_s is not None:

@@ -1,6 +1,6 @@
 """Uploads that end when the client says so, and not at a number of bytes: the IETF draft's way through the door."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from carryall.model.errors import (
@@ -20,6 +20,7 @@ from carryall.operations.resumable import Resumable
 from carryall.operations.sight import alive
 from carryall.operations.streams import is_empty
 from carryall.operations.world import World
+from carryall.operations.writing import Progress
 from carryall.ports.body import Body
 from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
@@ -35,6 +36,7 @@ class Brought:
         size: the whole upload's bytes, when the request tells them.
         expect: digests of this body, as `Door.receive` takes them.
         whole: digests of the whole upload, hexadecimal, by RFC 9530 name.
+        progress: hears of each offset that became durable while the body still comes.
     """
 
     body: Body
@@ -43,6 +45,7 @@ class Brought:
     size: int | None = None
     expect: Mapping[str, str] | None = None
     whole: Mapping[str, str] | None = None
+    progress: Progress | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,13 +67,28 @@ class ByFlag:
         self._door = door
         self._resumable = resumable
 
-    async def begin(self, principal: Principal, declared: Declared, brought: Brought) -> Upload:
-        """Open an upload and take its first bytes. Whatever goes wrong, nothing is left: nobody knows its address."""
-        upload = await self._door.open(principal, declared, is_resumable=True)
+    async def begin(
+        self,
+        principal: Principal,
+        declared: Declared,
+        brought: Brought,
+        *,
+        store: str | None = None,
+        announce: Callable[[Upload], Awaitable[bool]] | None = None,
+    ) -> Outcome:
+        """Open an upload and take its first bytes; make the file if they were all.
+
+        With `announce`, the client is told the address before a byte is read. Once it knows (True), this is an append
+        like any other: what breaks off stays, to be gone on with. Else whatever goes wrong leaves nothing.
+        """
+        upload = await self._door.open(principal, declared, is_resumable=True, store=store)
+        is_known = False
         try:
-            return (await self.append(principal, upload.id, brought)).upload
+            is_known = announce is not None and await announce(upload)
+            return await self.append(principal, upload.id, brought)
         except BaseException as reason:
-            await shielded(self._door.abort(principal, upload.id, reason=reason))
+            if not is_known:
+                await shielded(self._door.abort(principal, upload.id, reason=reason))
             raise
 
     async def stand(self, principal: Principal, upload_id: str) -> Upload:
@@ -79,9 +97,12 @@ class ByFlag:
         Raises Missing, also (`upload_gone`) for one that was given up or has expired.
         """
         principal.require(Scope.WRITE)
-        alive(await self._door.look(principal, upload_id))  # who may not see it must not disturb its writer either
+        self._alive(await self._door.look(principal, upload_id))  # who may not see it may not disturb its writer
         async with self._leases.hold(upload_id):
-            return alive(await self._door.look(principal, upload_id))
+            return self._alive(await self._door.look(principal, upload_id))
+
+    def _alive(self, upload: Upload) -> Upload:
+        return alive(upload, self._clock.now())
 
     async def append(self, principal: Principal, upload_id: str, brought: Brought) -> Outcome:
         """Add bytes at the end, and make the file if they were the last ones.
@@ -101,9 +122,16 @@ class ByFlag:
         upload = await self._told(principal, upload, brought)
         try:
             upload = await self._door.receive(
-                principal, upload_id, brought.body, offset=brought.offset, expect=brought.expect
+                principal,
+                upload_id,
+                brought.body,
+                offset=brought.offset,
+                expect=brought.expect,
+                progress=brought.progress,
             )
         except TooLarge as too_large:
+            if too_large.stable_code != TooLarge.code:  # this request's bound, and not the upload's
+                raise
             if upload.size is None:
                 raise TooLarge(too_large.message, limit=upload.limit_bytes) from too_large
             await self._door.abort(principal, upload_id, reason=too_large)
@@ -113,7 +141,7 @@ class ByFlag:
     async def cancel(self, principal: Principal, upload_id: str) -> None:
         """Give an upload up, whoever writes to it. A file that it became already stays (I-D2)."""
         principal.require(Scope.DELETE)
-        alive(await self._door.look(principal, upload_id))
+        self._alive(await self._door.look(principal, upload_id))
         await self._door.abort(principal, upload_id)
 
         def work(tx: Tx) -> None:

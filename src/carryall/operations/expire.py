@@ -36,6 +36,7 @@ class Expire:
         self._staging = world.staging
         self._stores = world.stores
         self._leases = world.leases
+        self._rates = world.rates
         self._announce = announce
         self._clock = world.clock
         self._ids = world.ids
@@ -47,7 +48,9 @@ class Expire:
         await self._files()
         await self._uploads()
         await self._leases.tidy()
-        await self.abort_one_shots(await self._leases.gone())
+        is_gone = await self._leases.gone()
+        if is_gone is not None:
+            await self.abort_one_shots(is_gone)
         now = self._clock.now()
         while await self._catalog.write(lambda tx: tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)):
             pass
@@ -56,9 +59,10 @@ class Expire:
             tx.jobs.forget_done(now - _DONE_JOBS_STAY)
             tx.events.forget(now - _EVENTS_STAY)
             tx.grants.forget(now - _GRANTS_STAY)
-            tx.hits.forget()
+            tx.errands.forget(now)
 
         await self._catalog.write(work)
+        await self._rates.forget()
 
     async def _files(self) -> None:
         def work(tx: Tx) -> int:

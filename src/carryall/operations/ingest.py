@@ -13,6 +13,7 @@ import structlog
 
 from carryall.model.errors import (
     CarryallError,
+    Interrupted,
     Missing,
     QuotaExceeded,
     Refused,
@@ -27,7 +28,7 @@ from carryall.operations.completion import Completion
 from carryall.operations.sight import seen
 from carryall.operations.streams import Checkpoints, Course, land
 from carryall.operations.world import World
-from carryall.operations.writing import Grow, Reserved, Write, mismatch
+from carryall.operations.writing import Grow, Progress, Reserved, Write, mismatch
 from carryall.ports.body import Body
 from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Tx
@@ -82,6 +83,8 @@ class Door:
             quota.open_slot(tx, principal)
             quota.reserve(tx, principal, upload.reserved_bytes)
             tx.uploads.add(upload)
+            if declared.errand is not None and not tx.errands.note_upload(declared.errand, upload.id):
+                raise Interrupted("A repeat of this request took it over.")
 
         try:
             await shielded(self._catalog.write(work))
@@ -123,13 +126,15 @@ class Door:
         mode: Mode = Mode.APPEND,
         expect: Mapping[str, str] | None = None,
         at_most: int | None = None,
+        progress: Progress | None = None,
     ) -> Upload:
         """Take bytes into a segment; give the upload, of its segments this one, with what is durable now.
 
         An older request for the same segment is asked to leave first. After a broken body an APPEND to a resumable
         upload keeps what arrived; everything else keeps nothing of this request. With `expect` (digests of this body
-        by RFC 9530 name, hexadecimal) the write is all or nothing. `at_most` bounds a body of unknown size, in bytes:
-        its room is then reserved in one go.
+        by RFC 9530 name, hexadecimal) the write is all or nothing; its items are asked for only after the
+        body, its names before. `at_most` bounds a body of unknown size, in bytes: its room is then reserved in one go.
+        `progress` hears of each checkpoint, the segment's durable length.
 
         Raises OffsetMismatch, UploadClosed, TooLarge, QuotaExceeded, DigestMismatch, BodyTruncated, BodyStalled or
         Interrupted. Cancelled, it keeps what a broken body would have kept.
@@ -145,7 +150,7 @@ class Door:
                 )
             fresh = Segment(segment, 0, upload.next_extent(segment))
             target = upload.writable(segment) if mode is Mode.APPEND else fresh
-            write = Write(upload, principal, target, mode, expect or {}, at_most)
+            write = Write(upload, principal, target, mode, expect or {}, at_most, progress)
             return await self._land(write, body, lease, room)
 
     async def _land(self, write: Write, body: Body, lease: Lease, room: int | None) -> Upload:
@@ -254,6 +259,8 @@ class Door:
                 tx.uploads.save(upload.grown(segment, now=now, expires_at=now + self._rules.expiry))
 
         await self._catalog.write(work)
+        if write.progress is not None:
+            await write.progress(length)
 
     def _grower(self, write: Write, body: Body, reserved: "Reserved") -> "Grow":
         bounds = (body.declared_size, write.at_most, write.upload.declared.at_most)

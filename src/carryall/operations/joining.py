@@ -72,6 +72,14 @@ class Joining:
             await self._door.abort(principal, part_id)
         return await self._door.look(principal, final.id), file
 
+    async def part_grew(self, part: Upload) -> None:
+        """Put off the end of the finals that wait for this part, and of their other parts: they go on together."""
+        waiting = await self._catalog.read(lambda tx: tx.uploads.open_of(part.owner, _MOST_WAITING))
+        finals = [final for final in waiting if part.id in final.declared.parts]
+        together = {one for final in finals for one in (final.id, *final.declared.parts)}
+        if together:
+            await self._catalog.write(lambda tx: tx.uploads.put_off(sorted(together), part.expires_at))
+
     async def part_ended(self, principal: Principal, part: Upload) -> None:
         """Go on with the finals that waited for this part. What fails there isn't the part's: they tell it themselves.
 

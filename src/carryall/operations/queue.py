@@ -8,6 +8,7 @@ from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 
 LEASE = timedelta(minutes=10)
+_HORIZON = timedelta(hours=2)  # longer than any wait, period or lease
 
 
 class Queue:
@@ -30,8 +31,9 @@ class Queue:
 
     async def claim(self, limit: int) -> list[Job]:
         """Take due jobs for this runner. Another may take them when the lease ran out."""
+        times = {"lease": LEASE, "horizon": _HORIZON}
         now = self._clock.now()
-        return list(await self._catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, limit=limit)))
+        return list(await self._catalog.write(lambda tx: tx.jobs.claim(now, limit=limit, **times)))
 
     async def until_due(self) -> timedelta | None:
         """Give the time until the next queued job may run; None when none is queued."""

@@ -78,6 +78,8 @@ class Resumable:
                 raise TooLarge(f"This request goes past the {size} bytes that it announces itself.", limit=size)
             await self.fix_size(principal, upload_id, size, offset=offset)
         upload = await self._door.receive(principal, upload_id, body, offset=offset, expect=expect)
+        if upload.declared.is_part:
+            await self._joining.part_grew(upload)
         return await self._progress(principal, upload)
 
     async def cancel(self, principal: Principal, upload_id: str) -> Upload:

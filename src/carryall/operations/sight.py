@@ -1,5 +1,7 @@
 """Which uploads a principal sees, and which of them are still there."""
 
+from datetime import datetime
+
 from carryall.model.errors import Missing
 from carryall.model.principal import Principal
 from carryall.model.upload import State, Upload
@@ -14,8 +16,13 @@ def seen(principal: Principal, upload: Upload | None) -> Upload:
     return upload
 
 
-def alive(upload: Upload) -> Upload:
-    """Give an upload. Raises Missing (`upload_gone`) for one that was given up or has expired (T-E3, T-X1, I-C2)."""
-    if upload.state in _GONE:
-        raise Missing(f"This upload is {upload.state.value}. Begin a new one.", code="upload_gone")
+def alive(upload: Upload, now: datetime) -> Upload:
+    """Give an upload. Raises Missing (`upload_gone`) for one that was given up or has expired (T-E3, T-X1, I-C2).
+
+    One whose time is up counts as expired, also before `Expire` comes by.
+    """
+    is_over = upload.state is State.OPEN and upload.expires_at <= now
+    if upload.state in _GONE or is_over:
+        state = State.EXPIRED if is_over else upload.state
+        raise Missing(f"This upload is {state.value}. Begin a new one.", code="upload_gone")
     return upload

@@ -1,6 +1,6 @@
 """One write to a segment: where it goes, what it replaces, and the room that it takes on its way."""
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 
 from carryall.model.errors import DigestMismatch
@@ -9,6 +9,8 @@ from carryall.model.upload import Mode, Segment, Upload
 from carryall.operations import quota
 from carryall.ports.cancellation import shielded
 from carryall.ports.catalog import Catalog
+
+Progress = Callable[[int], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,7 @@ class Write:
     mode: Mode
     expect: Mapping[str, str]
     at_most: int | None
+    progress: Progress | None = None
 
     @property
     def replaced(self) -> Segment | None:

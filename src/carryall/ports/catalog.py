@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from carryall.ports.catalog_accounts import Grants, Links, Plans, Tokens, Usages, Users
+from carryall.ports.catalog_errands import Errands
 from carryall.ports.catalog_files import Files, Uploads
 from carryall.ports.catalog_leases import LeaseRecords
 from carryall.ports.catalog_work import Events, Hits, Jobs
@@ -36,6 +37,11 @@ class Tx(Protocol):
     @property
     def grants(self) -> Grants:
         """Downloads taken from limited links."""
+        ...
+
+    @property
+    def errands(self) -> Errands:
+        """Requests that may be repeated, by their owner and key."""
         ...
 
     @property

@@ -60,6 +60,10 @@ class Uploads(Protocol):
         """Give an owner's open uploads, newest first."""
         ...
 
+    def put_off(self, upload_ids: Sequence[str], expires_at: datetime) -> None:
+        """Move the end of those that are open, and that would end before."""
+        ...
+
     def open_segments(self) -> Sequence[tuple[str, Segment]]:
         """Give every segment with bytes of every open upload that can be resumed, with the upload's id."""
         ...

@@ -22,8 +22,12 @@ class Jobs(Protocol):
         """Give a job."""
         ...
 
-    def claim(self, now: datetime, *, lease: timedelta, limit: int) -> Sequence[Job]:
-        """Take due jobs, and running ones whose lease ran out, for this runner; counts an attempt for each."""
+    def claim(self, now: datetime, *, lease: timedelta, horizon: timedelta, limit: int) -> Sequence[Job]:
+        """Take due jobs, and running ones whose lease ran out, for this runner; counts an attempt for each.
+
+        A job that is planned, or leased, until after the horizon (from now) is due, too: it was written while the
+        clock was ahead (threat 30).
+        """
         ...
 
     def finish(self, job_id: str, now: datetime) -> None:

@@ -16,3 +16,7 @@ class Rates(Protocol):
     async def wait(self, key: str, per_minute: int) -> int | None:
         """Tell whether a hit would be within the limit, as `hit` does, and count nothing."""
         ...
+
+    async def forget(self) -> None:
+        """Forget what counts no more."""
+        ...

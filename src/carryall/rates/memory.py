@@ -2,28 +2,40 @@
 
 import math
 import time
+from collections import deque
+from collections.abc import Callable
 
-from limits import RateLimitItemPerMinute
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
+_WINDOW_S = 60.0
 
 
 class MemoryRates:
-    """Implements `ports.rates.Rates` with the `limits` library's exact moving window."""
+    """Implements `ports.rates.Rates` with an exact moving window.
 
-    def __init__(self) -> None:
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
+    The clock is the machine's monotonic one: setting the time locks nobody out (threat 30).
+    """
 
-    def hit(self, key: str, per_minute: int) -> int | None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._hits: dict[str, deque[float]] = {}  # when, in seconds, oldest first
+
+    async def hit(self, key: str, per_minute: int) -> int | None:
         """Count one hit."""
-        item = RateLimitItemPerMinute(per_minute)
-        return None if self._limiter.hit(item, key) else self._seconds_left(item, key)
+        wait_s = await self.wait(key, per_minute)
+        if wait_s is None:
+            self._hits.setdefault(key, deque()).append(self._clock())
+        return wait_s
 
-    def wait(self, key: str, per_minute: int) -> int | None:
+    async def wait(self, key: str, per_minute: int) -> int | None:
         """Tell whether a hit would be within the limit."""
-        item = RateLimitItemPerMinute(per_minute)
-        return None if self._limiter.test(item, key) else self._seconds_left(item, key)
+        now = self._clock()
+        mine = self._hits.get(key, deque())
+        while mine and mine[0] <= now - _WINDOW_S:
+            mine.popleft()
+        if len(mine) < per_minute:
+            return None
+        return max(1, math.ceil(mine[-per_minute] + _WINDOW_S - now))
 
-    def _seconds_left(self, item: RateLimitItemPerMinute, key: str) -> int:
-        free_at = self._limiter.get_window_stats(item, key).reset_time
-        return max(1, math.ceil(free_at - time.time()))  # noqa: TID251  # the library tells its reset as wall-clock time
+    async def forget(self) -> None:
+        """Forget those who didn't come for a whole window."""
+        before = self._clock() - _WINDOW_S
+        self._hits = {key: hits for key, hits in self._hits.items() if hits and hits[-1] > before}

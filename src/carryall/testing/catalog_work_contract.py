@@ -11,6 +11,7 @@ from carryall.testing.catalog_files_contract import HOUR, add_all
 from carryall.testing.fakes import MORNING
 
 LEASE = timedelta(minutes=10)
+HORIZON = timedelta(hours=2)
 
 
 def a_job(**changes: Any) -> Job:
@@ -20,7 +21,7 @@ def a_job(**changes: Any) -> Job:
 
 async def claim(catalog: Catalog, now: datetime, limit: int = 99) -> list[Job]:
     """Take what is due."""
-    return list(await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, limit=limit)))
+    return list(await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, horizon=HORIZON, limit=limit)))
 
 
 class JobRules:
@@ -56,6 +57,15 @@ class JobRules:
 
         ids = [job.id for jobs in taken for job in jobs]
         assert sorted(map(str, range(30))) == sorted(ids)
+
+    async def test_a_clock_that_was_ahead_holds_no_job_up(self, catalog: Catalog) -> None:
+        """What is planned, or leased, until after the horizon is due."""
+        times = {"soon": MORNING + HOUR, "wrong": MORNING + HORIZON + timedelta(microseconds=1)}
+        await add_all(catalog, lambda tx: tx.jobs.add, *(a_job(id=id, run_at=run_at) for id, run_at in times.items()))
+        assert ["wrong"] == [job.id for job in await claim(catalog, MORNING)]
+
+        assert [] == await claim(catalog, MORNING + HOUR - HORIZON)
+        assert {"soon", "wrong"} == {job.id for job in await claim(catalog, MORNING - HORIZON)}
 
     async def test_a_lease_that_ran_out_is_taken_over(self, catalog: Catalog) -> None:
         """A job whose runner is gone goes to the next, not a moment earlier, and the attempt counts."""

@@ -30,6 +30,7 @@ from carryall.operations.by_flag import ByFlag
 from carryall.operations.completion import Completion
 from carryall.operations.doctor import Doctor
 from carryall.operations.erase import Erase
+from carryall.operations.errands import Errands
 from carryall.operations.expire import Expire
 from carryall.operations.files import Files
 from carryall.operations.health import Health
@@ -80,9 +81,8 @@ class House:
         lock.take(is_shared=is_shared(self.settings))
         try:
             async with self.open():
-                leases = self.plugs.world.leases
-                gone = (await leases.gone(),) if is_shared(self.settings) else ()
-                aborted = await self.expire.abort_one_shots(*gone)
+                is_gone = await self.plugs.world.leases.gone()
+                aborted = await self.expire.abort_one_shots(*([is_gone] if is_gone else []))
                 log.info("server.started", aborted_uploads=aborted)
                 async with self.working():
                     yield
@@ -115,8 +115,7 @@ def build(settings: Settings) -> House:
     plugs = make_plugs(settings)
     world, plans = plugs.world, _plans(settings)
     announce, serve = _announce(settings, plugs), Serve(world)
-    files = Files(world, serve, announce)
-    admission = Admission(world)
+    files, admission = Files(world, serve, announce), Admission(world)
     door = _door(settings, world, admission, announce)
     authenticate = _authenticate(settings, plugs, plans)
     resumable = Resumable(world, door, Joining(world, door))
@@ -131,6 +130,7 @@ def build(settings: Settings) -> House:
         health=Health(world, least_free=_LEAST_FREE_BYTES),
         resumable=resumable,
         by_flag=ByFlag(world, door, resumable),
+        errands=Errands(world, door, kept_for=timedelta(hours=settings.idempotency_hours)),
         secrets=world.secrets,
         clock=world.clock,
         ids=world.ids,
@@ -300,6 +300,7 @@ def _http_rules(settings: Settings) -> HttpRules:
         version=version("carryall"),
         complete_wait_s=settings.complete_wait_s,
         web_dir=settings.web_dir,
+        append_limit_bytes=settings.max_append_bytes,
         tus_max_bytes=_largest_upload(settings),
         interim_104=settings.interim_104,
     )

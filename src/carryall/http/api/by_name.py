@@ -1,5 +1,7 @@
 """Files by names of the owner's own choice: `curl -T file …/v1/by-name/` and back."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from urllib.parse import unquote_to_bytes
 
 from starlette.responses import JSONResponse, Response
@@ -13,13 +15,14 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import Delivery, deliver
+from carryall.http.errands import files_of, once
 from carryall.http.headers import joined, precondition
 from carryall.http.protocols import resumable
 from carryall.http.protocols.put import landed_raw
 from carryall.model.errors import Malformed, Missing, PreconditionFailed
 from carryall.model.file import File
-from carryall.model.principal import Scope
-from carryall.model.upload import Declared
+from carryall.model.principal import Principal, Scope
+from carryall.model.upload import Declared, Upload
 from carryall.operations.authenticate import Realm
 
 _TAG = "v1 files"
@@ -31,8 +34,13 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
     """Give the routes under /v1/by-name/."""
     patience = Patience()
 
+    async def make(call: Call, principal: Principal) -> Response:
+        return await _put(call, principal, patience)
+
     async def put(call: Call) -> Response:
-        return await _put(call, patience)
+        principal = await call.principal(Realm.NATIVE)
+        principal.require(Scope.WRITE)
+        return await once(call, principal, make, _made)
 
     path = _PREFIX + "{path:path}"
     return [
@@ -43,10 +51,8 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
     ]
 
 
-async def _put(call: Call, patience: Patience) -> Response:
+async def _put(call: Call, principal: Principal, patience: Patience) -> Response:
     """Keep the body under a name; the file that had it goes when the new one is stored."""
-    principal = await call.principal(Realm.NATIVE)
-    principal.require(Scope.WRITE)
     path = _path_of(call)
     external_id = external_id_of(call, principal)
     current = await call.context.serve.at_path(principal, path)
@@ -61,14 +67,25 @@ async def _put(call: Call, patience: Patience) -> Response:
         is_replacement=current is not None,
     )
     if resumable.begins(call):
-        return await resumable.begin(call, principal, declared)
+        return await resumable.begin(call, principal, replace(declared, door=resumable.DOOR))
     async with landed_raw(call, principal, declared) as upload:
         files = await patience.completed(call, principal, [upload.id])
     if files is None:
         return still_completing(call, upload.id)
-    headers = {"Location": call.url("v1", "by-name", *path.split("/")), "ETag": files[0].etag}
-    shape = file_shape(call, files[0]).model_dump(mode="json")
-    return JSONResponse(shape, 201 if current is None else 200, headers)
+    return _kept(call, files[0], is_new=current is None)
+
+
+async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for what an attempt before made, or began."""
+    if resumable.is_under_way(uploads):
+        return resumable.began(call, uploads[0])
+    (file,) = await files_of(call, principal, uploads)
+    return _kept(call, file, is_new=not uploads[0].declared.is_replacement)
+
+
+def _kept(call: Call, file: File, *, is_new: bool) -> Response:
+    headers = {"Location": call.url("v1", "by-name", *_path_of(call).split("/")), "ETag": file.etag}
+    return JSONResponse(file_shape(call, file).model_dump(mode="json"), 201 if is_new else 200, headers)
 
 
 async def _read(call: Call) -> Response:
@@ -140,7 +157,7 @@ _PUT_DOCS = openapi.operation(
         "Names are unique per owner here, and a PUT replaces the file that has the name when the new one is stored. "
         "`If-None-Match: *` refuses to replace; `If-Match` replaces only the file with that ETag."
     ),
-    parameters=[_PATH, EXTERNAL_QUERY],
+    parameters=[_PATH, openapi.IDEMPOTENCY_KEY, EXTERNAL_QUERY],
     body=openapi.raw_body(),
     answer={200: FILE, 201: FILE, 202: COMPLETING},
     refusals=(400, 401, 403, 408, 409, 412, 413, 415, 422, 429, 502, 503, 507),

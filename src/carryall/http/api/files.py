@@ -1,5 +1,7 @@
 """Files: created by form or raw body, listed, described, changed, deleted, read."""
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query
@@ -17,13 +19,15 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute, Handler
 from carryall.http.download import Delivery, deliver
+from carryall.http.errands import files_of, once
 from carryall.http.forms import FilePart
 from carryall.http.guarded import Caller
 from carryall.http.protocols import resumable
 from carryall.http.protocols.form import FormPlan, is_form, landed_form, require_file
 from carryall.http.protocols.put import landed_raw, name_of
+from carryall.model.file import File
 from carryall.model.principal import Principal, Scope
-from carryall.model.upload import Declared
+from carryall.model.upload import Declared, Upload
 from carryall.operations.admit import check_file_claim
 from carryall.operations.authenticate import Realm
 
@@ -101,13 +105,16 @@ def creator() -> Handler:
     """Give what makes files of a request's body, or begins an upload of one."""
     patience = Patience()
 
-    async def create(call: Call) -> Response:
-        principal = await call.principal(Realm.NATIVE)
-        principal.require(Scope.WRITE)
+    async def make(call: Call, principal: Principal) -> Response:
         external_id = external_id_of(call, principal)
         if is_form(call):
             return await _from_form(call, principal, external_id, patience)
         return await _from_raw(call, principal, external_id, patience)
+
+    async def create(call: Call) -> Response:
+        principal = await call.principal(Realm.NATIVE)
+        principal.require(Scope.WRITE)
+        return await once(call, principal, make, _made)
 
     return resumable.target(create)
 
@@ -124,20 +131,33 @@ async def _from_form(call: Call, principal: Principal, external_id: str | None, 
         files = await patience.completed(call, principal, [upload.id for upload in landed.uploads])
     if files is None:
         return still_completing(call, landed.uploads[0].id)
-    return JSONResponse({"files": [file_shape(call, file).model_dump(mode="json") for file in files]}, 201)
+    return _created(call, files)
 
 
 async def _from_raw(call: Call, principal: Principal, external_id: str | None, patience: Patience) -> Response:
     declared = Declared(name=call.query("name") or name_of(call), door=DOOR, external_id=external_id)
     if resumable.begins(call):
-        return await resumable.begin(call, principal, declared)
+        return await resumable.begin(call, principal, replace(declared, door=resumable.DOOR))
     async with landed_raw(call, principal, declared) as upload:
         files = await patience.completed(call, principal, [upload.id])
     if files is None:
         return still_completing(call, upload.id)
-    (file,) = files
-    headers = {"Location": call.url("v1", "files", file.id), "ETag": file.etag}
-    return JSONResponse(file_shape(call, file).model_dump(mode="json"), 201, headers)
+    return _created(call, files)
+
+
+async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for what an attempt before made, or began."""
+    if resumable.is_under_way(uploads):
+        return resumable.began(call, uploads[0])
+    return _created(call, await files_of(call, principal, uploads))
+
+
+def _created(call: Call, files: Sequence[File]) -> Response:
+    shapes = [file_shape(call, file).model_dump(mode="json") for file in files]
+    if is_form(call):
+        return JSONResponse({"files": shapes}, 201)
+    headers = {"Location": call.url("v1", "files", files[0].id), "ETag": files[0].etag}
+    return JSONResponse(shapes[0], 201, headers)
 
 
 async def _content(call: Call) -> Response:
@@ -156,6 +176,7 @@ _CREATE_DOCS = openapi.operation(
         "With `Upload-Complete: ?0` a raw body is the beginning of a resumable upload (docs/resumable-http.md)."
     ),
     parameters=[
+        openapi.IDEMPOTENCY_KEY,
         openapi.query("filename", "The name of a raw body; `name` means the same, as does Content-Disposition."),
         EXTERNAL_QUERY,
     ],

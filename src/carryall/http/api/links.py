@@ -10,7 +10,7 @@ from starlette.responses import Response
 from carryall.http import openapi
 from carryall.http.api.files import FileId
 from carryall.http.api.moments import Ending
-from carryall.http.api.room import documented, native
+from carryall.http.api.room import documented, native, repeatable
 from carryall.http.api.shapes import LINK, LinkShape, link_shape
 from carryall.http.call import Call
 from carryall.http.context import Context
@@ -46,9 +46,9 @@ class Links(BaseModel):
 
 def router(context: Context) -> APIRouter:
     """Give the JSON routes of links."""
-    routes = native(context, "v1 links")
+    routes = native(context, "v1 links", is_repeatable=True)
 
-    @routes.post("/files/{file_id}/links", status_code=201, summary="Make a link", **documented(404, 422))
+    @routes.post("/files/{file_id}/links", status_code=201, summary="Make a link", **repeatable(404, 409, 422))
     async def share(request: Request, caller: Caller, file_id: FileId, wish: LinkRequest) -> LinkShape:
         end = wish.end(context.clock.now())
         asked = LinkWish(expires_at=end, max_downloads=wish.max_downloads, password=wish.password)
@@ -74,7 +74,7 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
 async def _follow(call: Call) -> Response:
     """Give a link's file. Guesses at links and passwords are counted by client address (threat 12)."""
     admission = call.context.admission
-    admission.guess(call.client)
+    await admission.guess(call.client)
     presented = Presented(
         link_id=call.params["link_id"],
         expires_text=call.query("expires"),
@@ -85,7 +85,7 @@ async def _follow(call: Call) -> Response:
         file, link = await call.context.serve.by_link(presented)
     except (Missing, Unauthenticated) as error:
         if error.stable_code != "link_password_required":  # who hasn't been asked before hasn't guessed
-            admission.miss(call.client)
+            await admission.miss(call.client)
         raise
     return await deliver(call, file, Delivery(via=f"link:{link.id}", link=link))
 

@@ -15,7 +15,7 @@ from carryall.operations.ingest import Door
 _POLL_S = 1
 COMPLETING: dict[str, Any] = {
     "status": "completing",
-    "status_url": "http://127.0.0.1:8000/v1/uploads/7hJkL2mN4pQ6rS8tU0vW1x",
+    "status_url": "http://127.0.0.1:8000/v1/uploads/7hJkL2mN4pQ6rS8tU0vW1x?output=json",
 }
 
 
@@ -53,6 +53,6 @@ async def _complete(door: Door, principal: Principal, upload_ids: list[str]) -> 
 
 def still_completing(call: Call, upload_id: str) -> Response:
     """Give the 202: where to ask for the upload. Uploads of one form are completed together, so one tells of all."""
-    status_url = call.url("v1", "uploads", upload_id)
+    status_url = call.url("v1", "uploads", upload_id) + "?output=json"  # without that it gives the file in the end
     headers = {"Location": status_url, "Retry-After": str(_POLL_S)}
     return JSONResponse({"status": "completing", "status_url": status_url}, 202, headers)

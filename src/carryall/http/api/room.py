@@ -24,9 +24,10 @@ _ALWAYS = (400, 401, 403, 408, 413, 415, 429, 503)  # a body is read on every ro
 _EXTERNAL = re.compile(EXTERNAL_ID)
 
 
-def native(context: Context, tag: str) -> APIRouter:
-    """Give a router under /v1 whose routes know who asks before they read."""
-    return APIRouter(prefix="/v1", tags=[tag], route_class=guarded(context, Realm.NATIVE))
+def native(context: Context, tag: str, *, is_repeatable: bool = False) -> APIRouter:
+    """Give a router under /v1 whose routes know who asks before they read; `is_repeatable` is for `guarded`."""
+    route_class = guarded(context, Realm.NATIVE, is_repeatable=is_repeatable)
+    return APIRouter(prefix="/v1", tags=[tag], route_class=route_class)
 
 
 def documented(*refusals: int, answers: Mapping[int, str] | None = None) -> dict[str, Any]:
@@ -34,6 +35,12 @@ def documented(*refusals: int, answers: Mapping[int, str] | None = None) -> dict
     refused = {status: openapi.problem(status) for status in (*_ALWAYS, *refusals)}
     good = {status: {"description": text} for status, text in (answers or {}).items()}
     return {"responses": {**good, **refused}, "openapi_extra": {"security": openapi.SECURITY["any"]}}
+
+
+def repeatable(*refusals: int) -> dict[str, Any]:
+    """Say the same of a route that takes an `Idempotency-Key`."""
+    told = documented(*refusals)
+    return {**told, "openapi_extra": {**told["openapi_extra"], "parameters": [openapi.IDEMPOTENCY_KEY]}}
 
 
 def external_id_of(call: Call, principal: Principal) -> str | None:

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
+from carryall.http.appends import advised
 from carryall.http.call import Call
 from carryall.model.account import Token, Usage, User
 from carryall.model.file import File
@@ -142,14 +143,34 @@ def file_shape(call: Call, file: File) -> FileShape:
     )
 
 
+UPLOAD: dict[str, Any] = {
+    "id": "7hJkL2mN4pQ6rS8tU0vW1x",
+    "state": "open",
+    "name": "photo.jpg",
+    "size": 250000,
+    "received_bytes": 100000,
+    "max_append_bytes": 94371840,
+    "file_id": None,
+    "file_url": None,
+    "created_at": "2026-01-31T12:00:00Z",
+    "expires_at": "2026-02-05T12:00:00Z",
+}
+
+
 class UploadShape(BaseModel):
-    """An upload on its way: `open`, `sealed` (then it is the file `file_id`), `aborted` or `expired`."""
+    """An upload on its way: `open`, `sealed` (then it is the file `file_id`), `aborted` or `expired`.
+
+    `max_append_bytes` is what one request should bring at most; null: as much as there is.
+    """
+
+    model_config = _example(UPLOAD)
 
     id: str
     state: str
     name: str
     size: int | None
     received_bytes: int
+    max_append_bytes: int | None
     file_id: str | None
     file_url: str | None
     created_at: datetime
@@ -164,6 +185,7 @@ def upload_shape(call: Call, upload: Upload) -> UploadShape:
         name=upload.declared.name,
         size=upload.size,
         received_bytes=upload.held_bytes,
+        max_append_bytes=advised(call),
         file_id=upload.file_id,
         file_url=call.url("v1", "files", upload.file_id) if upload.file_id else None,
         created_at=upload.created_at,

@@ -1,26 +1,35 @@
-"""Uploads of the native API, looked at: nothing here touches one."""
+"""What an upload's address shows: the file that it became, or how far it is. Looking disturbs nobody."""
 
-from typing import Annotated
+import re
 
-from fastapi import APIRouter, Path
-from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
 
-from carryall.http.api.room import documented, native
-from carryall.http.api.shapes import UploadShape, upload_shape
+from carryall.http.api.shapes import upload_shape
 from carryall.http.call import Call
-from carryall.http.context import Context
-from carryall.http.guarded import Caller
-from carryall.model.principal import Scope
+from carryall.http.download import Delivery, deliver
+from carryall.http.headers import joined
+from carryall.model.principal import Principal, Scope
+from carryall.operations.sight import alive
+
+_JSON = re.compile(r"(?:^|,)\s*application/json\s*(?:;(?!\s*q=0(?:\.0*)?\s*(?:,|$))[^,]*)?(?:,|$)", re.IGNORECASE)
 
 
-def router(context: Context) -> APIRouter:
-    """Give the routes that tell of uploads."""
-    routes = native(context, "v1 files")
+async def show(call: Call, principal: Principal) -> Response:
+    """Give the file of a complete upload; before that, and to whoever asks for JSON, what is known of the upload.
 
-    @routes.get("/uploads/{upload_id}", summary="Tell how far an upload is", **documented(404, 422))
-    async def upload(request: Request, caller: Caller, upload_id: Annotated[str, Path(max_length=100)]) -> UploadShape:
-        if Scope.WRITE not in caller.scopes:  # who may only write still may ask what became of it
-            caller.require(Scope.READ)
-        return upload_shape(Call(request, context), await context.door.look(caller, upload_id))
+    JSON is asked for by `Accept: application/json` or `?output=json`, and tells of an upload that is over, too.
+    Raises Missing, also (`upload_gone`) for one that was given up or has expired.
+    """
+    if Scope.WRITE not in principal.scopes:  # who may only write still may ask what became of it
+        principal.require(Scope.READ)
+    upload = await call.context.door.look(principal, call.params["upload_id"])
+    if not _wants_json(call):
+        alive(upload, call.context.clock.now())
+        if upload.file_id is not None:
+            return await deliver(call, await call.context.serve.by_id(principal, upload.file_id), Delivery(via="api"))
+    shape = upload_shape(call, upload).model_dump(mode="json")
+    return JSONResponse(shape, headers={"Cache-Control": "no-store"})
 
-    return routes
+
+def _wants_json(call: Call) -> bool:
+    return call.query("output") == "json" or bool(_JSON.search(joined(call.headers, "accept") or ""))

@@ -10,7 +10,7 @@ from carryall.model.errors import Malformed, TooLarge
 from carryall.model.file import File
 from carryall.model.principal import Principal
 from carryall.model.upload import Declared, Mode, Upload
-from carryall.operations.streams import shielded
+from carryall.ports.cancellation import shielded
 
 # What a form may hold beside its files' bytes, when its Content-Length is judged before the first byte: boundaries,
 # part headers and fields. Far above what any client sends; the exact limit is kept while the bytes come in.
@@ -93,7 +93,8 @@ async def _land(call: Call, principal: Principal, plan: FormPlan, landed: Landed
             code="form_too_many_parts",
             limit=plan.max_files,
         )
-    declared = replace(plan.declare(part), at_most=bytes_left(call), media_type=part.media_type)
+    declared = plan.declare(part)
+    declared = replace(declared, at_most=bytes_left(call), media_type=part.media_type, errand=call.errand)
     upload = await call.context.door.open(principal, declared, store=plan.store)
     landed.uploads.append(upload)
     await call.context.door.receive(principal, upload.id, part.body, mode=Mode.REPLACE)

@@ -7,11 +7,12 @@ from dataclasses import replace
 from carryall.http.call import Call
 from carryall.http.digests import expected_digests
 from carryall.http.headers import clean_media_type, parse_disposition
+from carryall.http.trailers import content_digests
 from carryall.model.errors import Malformed
 from carryall.model.file import File
 from carryall.model.principal import Principal
 from carryall.model.upload import Declared, Mode, Upload
-from carryall.operations.streams import shielded
+from carryall.ports.cancellation import shielded
 
 _FALLBACK_NAME = "file"
 
@@ -55,8 +56,9 @@ async def _admitted(call: Call, principal: Principal, declared: Declared) -> tup
         size=size,
         media_type=clean_media_type(call.headers.get("content-type")),
         digests=digests.representation,
+        errand=call.errand,
     )
-    return told, digests.content
+    return told, content_digests(call.headers, call.request.scope)
 
 
 def name_of(call: Call) -> str:

@@ -1,7 +1,7 @@
 """Gallery: images from browsers, several in one form, all or none, each at a preview address that can't be guessed."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -16,13 +16,14 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import Delivery, deliver
+from carryall.http.errands import files_of, once
 from carryall.http.forms import FilePart
 from carryall.http.protocols.form import FormPlan, complete_form, is_form, landed_form
 from carryall.http.who import presented, principal_of
 from carryall.model.errors import Malformed, Missing, RateLimited, Unauthenticated
 from carryall.model.file import File
 from carryall.model.principal import Kind, Principal
-from carryall.model.upload import Declared
+from carryall.model.upload import Declared, Upload
 from carryall.operations.admit import neighbourhood
 from carryall.operations.authenticate import Presented, Realm
 from carryall.ports.catalog_files import FileQuery
@@ -136,9 +137,9 @@ def byte_routes(context: Context) -> list[ByteRoute]:
     async def upload(call: Call) -> Response:
         principal = await call.principal(Realm.GALLERY)
         if principal.kind is not Kind.ANONYMOUS:
-            return await _upload(call, principal)
+            return await once(call, principal, _upload, _made)
         with turns.taken(neighbourhood(call.client)):
-            return await _upload(call, principal)
+            return await once(call, principal, _upload, _made)
 
     return [
         ByteRoute(("POST",), "/api/upload", upload, docs={"post": _UPLOAD_DOCS}),
@@ -179,7 +180,7 @@ async def _reader(request: Request, context: Context) -> Principal:
     if not context.rules.is_gallery_list_public:
         raise Unauthenticated("Not authenticated", code="token_missing")
     visitor = context.authenticate.anonymous
-    context.admission.request(visitor, Call(request, context).client)
+    await context.admission.request(visitor, Call(request, context).client)
     return visitor
 
 
@@ -205,6 +206,15 @@ async def _upload(call: Call, principal: Principal) -> Response:
         if not landed.uploads:
             raise _no_files()
         files = await complete_form(call, principal, landed)
+    return _kept(call, files)
+
+
+async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for what an attempt before made."""
+    return _kept(call, await files_of(call, principal, uploads))
+
+
+def _kept(call: Call, files: Sequence[File]) -> Response:
     return JSONResponse(
         {"message": f"Successfully uploaded {len(files)} files", "data": [_uploaded(call, file) for file in files]}
     )
@@ -269,9 +279,10 @@ _UPLOAD_DOCS = openapi.operation(
         "A form with one or more files in parts named `files`: all of them are kept, or none. The ending of each "
         "name and the content have to agree with the allowed types. Visitors need no token while the gallery is open."
     ),
+    parameters=[openapi.IDEMPOTENCY_KEY],
     body=openapi.form_body(_FIELD, is_many=True),
     answer={200: {"message": "Successfully uploaded 1 files", "data": [_UPLOADED]}},
-    refusals=(400, 401, 403, 406, 408, 413, 415, 429, 502, 503, 507),
+    refusals=(400, 401, 403, 406, 408, 409, 413, 415, 422, 429, 502, 503, 507),
 )
 _SHOW_DOCS = openapi.download(
     "an image",

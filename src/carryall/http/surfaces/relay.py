@@ -1,5 +1,6 @@
 """Relay: a form (or raw) upload by a service token, handed to a store, answered with a link."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from fastapi import APIRouter
@@ -9,7 +10,9 @@ from carryall.http import openapi
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
+from carryall.http.errands import files_of, once
 from carryall.http.forms import FilePart
+from carryall.http.protocols import resumable
 from carryall.http.protocols.form import (
     FormPlan,
     complete_form,
@@ -23,7 +26,7 @@ from carryall.http.protocols.put import given_name, land_raw
 from carryall.model.errors import Malformed
 from carryall.model.file import File
 from carryall.model.principal import Principal
-from carryall.model.upload import Declared
+from carryall.model.upload import Declared, Upload
 from carryall.operations.authenticate import Realm
 from carryall.operations.files import LinkWish
 
@@ -37,11 +40,13 @@ UPLOAD_DOCS: dict[str, Any] = openapi.operation(
     security="any",
     description=(
         "With `X-Auth-Token` (or `X-API-Key`): relay's upload, as a form with the part `file` or as a raw body with "
-        "`?fileName=`. With `Authorization: Bearer`: blobs' upload, a form with the part `file`."
+        "`?fileName=`. With `Authorization: Bearer`: blobs' upload, a form with the part `file`, or a raw body with a "
+        "name. With `Upload-Complete: ?0` a raw body is the beginning of a resumable upload (docs/resumable-http.md)."
     ),
     parameters=[
+        openapi.IDEMPOTENCY_KEY,
         openapi.query("service", "Relay: the store that the file goes to."),
-        openapi.query("fileName", "Relay: the name of a raw body."),
+        openapi.query("fileName", "The name of a raw body; Content-Disposition may have it instead."),
     ],
     body={**openapi.form_body(_FIELD), **openapi.raw_body()},
     answer={
@@ -57,7 +62,7 @@ UPLOAD_DOCS: dict[str, Any] = openapi.operation(
             "sha256": "9f86d081…",
         }
     },
-    refusals=(400, 401, 403, 408, 413, 415, 422, 429, 502, 503, 507),
+    refusals=(400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503, 507),
 )
 
 
@@ -91,11 +96,28 @@ def byte_routes(_context: Context) -> list[ByteRoute]:
 
 async def upload(call: Call) -> Response:
     """Take a file for the service: authenticate, choose the store, land it, answer its link."""
-    principal = await call.principal(Realm.RELAY)
+    return await once(call, await call.principal(Realm.RELAY), _make, _made)
+
+
+async def _make(call: Call, principal: Principal) -> Response:
     service = _service(call)
+    if not is_form(call) and resumable.begins(call):
+        return await resumable.begin(call, principal, _declared(call), store=service, ended=ended)
     land = _from_form if is_form(call) else _from_raw
-    file = await land(call, principal, service)
-    return JSONResponse(await _answer(call, principal, file, service))
+    return await _told(call, principal, await land(call, principal, service), service)
+
+
+async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for what an attempt before made, or began."""
+    if resumable.is_under_way(uploads):
+        return resumable.began(call, uploads[0])
+    (file,) = await files_of(call, principal, uploads)
+    return await ended(call, principal, uploads[0], file)
+
+
+async def ended(call: Call, principal: Principal, upload: Upload, file: File) -> Response:
+    """Answer the end of an upload that began here."""
+    return await _told(call, principal, file, upload.store)
 
 
 def _service(call: Call) -> str:
@@ -124,21 +146,25 @@ async def _from_form(call: Call, principal: Principal, service: str) -> File:
 
 
 async def _from_raw(call: Call, principal: Principal, service: str) -> File:
-    """Take a raw body, which has to bring a name: without one it is a form that forgot to say so, or nothing."""
+    return await land_raw(call, principal, _declared(call), store=service)
+
+
+def _declared(call: Call) -> Declared:
+    """Say what a raw body is. It has to bring a name: without one it is a form that forgot to say so, or nothing."""
     name = given_name(call)
     if name is None:
         raise no_file(_FIELD)
-    return await land_raw(call, principal, Declared(name=name, door=DOOR), store=service)
+    return Declared(name=name, door=DOOR)
 
 
-async def _answer(call: Call, principal: Principal, file: File, service: str) -> dict[str, Any]:
+async def _told(call: Call, principal: Principal, file: File, service: str) -> Response:
     copy = file.stored_copy(service)
     link = copy.link if copy else None
     if link is None:
         # Our own stores have no public links, so we give one: 128 random bits, without an end.
         shared = await call.context.files.share(principal, file.id, LinkWish())
         link = call.url("d", shared.link.id)
-    return {
+    told = {
         "status": "success",
         "message": "File uploaded successfully",
         "filename": file.name,
@@ -149,3 +175,4 @@ async def _answer(call: Call, principal: Principal, file: File, service: str) ->
         "size": file.size,
         "sha256": file.sha256,
     }
+    return JSONResponse(told)

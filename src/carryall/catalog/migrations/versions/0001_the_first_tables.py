@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from carryall.catalog.tables import Words
+
 revision = "0001"
 down_revision = None
 branch_labels = None
@@ -11,6 +13,8 @@ depends_on = None
 
 def upgrade() -> None:
     """Make every table, those that others point at first."""
+    if op.get_bind().dialect.name == "postgresql":
+        _folding()
     _events()
     _files()
     _jobs()
@@ -25,13 +29,20 @@ def upgrade() -> None:
     _grants()
 
 
+def _folding() -> None:
+    """Make the collation by which names are searched: one that knows every alphabet's small letters."""
+    there = op.get_bind().exec_driver_sql("SELECT collname FROM pg_collation").scalars().all()
+    best = next(name for name in ("pg_unicode_fast", "und-x-icu", "pg_c_utf8", "C.utf8", "C") if name in there)
+    op.execute(f'CREATE COLLATION carryall_folding FROM "{best}"')
+
+
 def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("type", sa.String(length=64), nullable=False),
-        sa.Column("subject", sa.String(length=64), nullable=False),
-        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("type", Words(64), nullable=False),
+        sa.Column("subject", Words(64), nullable=False),
+        sa.Column("owner", Words(200), nullable=False),
         sa.Column("data", sa.JSON(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("id"),
@@ -44,19 +55,19 @@ def _events() -> None:
 def _files() -> None:
     op.create_table(
         "files",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("short_id", sa.String(length=64), nullable=False),
-        sa.Column("owner", sa.String(length=200), nullable=False),
-        sa.Column("door", sa.String(length=32), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("id", Words(32), nullable=False),
+        sa.Column("short_id", Words(64), nullable=False),
+        sa.Column("owner", Words(200), nullable=False),
+        sa.Column("door", Words(32), nullable=False),
+        sa.Column("name", Words(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=False),
-        sa.Column("sha256", sa.String(length=64), nullable=False),
-        sa.Column("media_type", sa.String(length=200), nullable=False),
-        sa.Column("declared_type", sa.String(length=200), nullable=True),
-        sa.Column("path", sa.Text(), nullable=True),
-        sa.Column("public_name", sa.String(length=80), nullable=True),
-        sa.Column("external_id", sa.String(length=64), nullable=True),
-        sa.Column("upload_id", sa.String(length=32), nullable=True),
+        sa.Column("sha256", Words(64), nullable=False),
+        sa.Column("media_type", Words(200), nullable=False),
+        sa.Column("declared_type", Words(200), nullable=True),
+        sa.Column("path", Words(), nullable=True),
+        sa.Column("public_name", Words(80), nullable=True),
+        sa.Column("external_id", Words(64), nullable=True),
+        sa.Column("upload_id", Words(32), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("retention", sa.BigInteger(), nullable=True),
@@ -79,17 +90,17 @@ def _files() -> None:
 def _jobs() -> None:
     op.create_table(
         "jobs",
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("kind", sa.String(length=32), nullable=False),
+        sa.Column("id", Words(64), nullable=False),
+        sa.Column("kind", Words(32), nullable=False),
         sa.Column("payload", sa.JSON(), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state", Words(16), nullable=False),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("max_attempts", sa.Integer(), nullable=False),
         sa.Column("run_at", sa.BigInteger(), nullable=False),
         sa.Column("leased_until", sa.BigInteger(), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error", Words(), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("jobs_by_kind", "jobs", ["kind", "created_at"], unique=False)
@@ -99,7 +110,7 @@ def _jobs() -> None:
 def _plans() -> None:
     op.create_table(
         "plans",
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("name", Words(64), nullable=False),
         sa.Column("limits", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
     )
@@ -108,19 +119,19 @@ def _plans() -> None:
 def _uploads() -> None:
     op.create_table(
         "uploads",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("id", Words(32), nullable=False),
+        sa.Column("owner", Words(200), nullable=False),
         sa.Column("declared", sa.JSON(), nullable=False),
-        sa.Column("store", sa.String(length=64), nullable=False),
+        sa.Column("store", Words(64), nullable=False),
         sa.Column("limit_bytes", sa.BigInteger(), nullable=True),
         sa.Column("reserved_bytes", sa.BigInteger(), nullable=False),
         sa.Column("is_resumable", sa.Boolean(), nullable=False),
         sa.Column("size", sa.BigInteger(), nullable=True),
-        sa.Column("state", sa.String(length=16), nullable=False),
+        sa.Column("state", Words(16), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("touched_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
-        sa.Column("file_id", sa.String(length=32), nullable=True),
+        sa.Column("file_id", Words(32), nullable=True),
         sa.PrimaryKeyConstraint("id"),
     )
     op.create_index("uploads_by_owner", "uploads", ["owner", "state", "created_at"], unique=False)
@@ -131,7 +142,7 @@ def _uploads() -> None:
 def _usage() -> None:
     op.create_table(
         "usage",
-        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("owner", Words(200), nullable=False),
         sa.Column("stored_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("reserved_bytes", sa.BigInteger(), server_default="0", nullable=False),
         sa.Column("files", sa.BigInteger(), server_default="0", nullable=False),
@@ -149,8 +160,8 @@ def _usage() -> None:
 def _users() -> None:
     op.create_table(
         "users",
-        sa.Column("name", sa.String(length=128), nullable=False),
-        sa.Column("plan", sa.String(length=64), nullable=True),
+        sa.Column("name", Words(128), nullable=False),
+        sa.Column("plan", Words(64), nullable=True),
         sa.Column("is_disabled", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
@@ -160,13 +171,13 @@ def _users() -> None:
 def _copies() -> None:
     op.create_table(
         "copies",
-        sa.Column("file_id", sa.String(length=32), nullable=False),
-        sa.Column("store", sa.String(length=64), nullable=False),
-        sa.Column("key", sa.String(length=200), nullable=False),
-        sa.Column("state", sa.String(length=16), nullable=False),
-        sa.Column("link", sa.Text(), nullable=True),
+        sa.Column("file_id", Words(32), nullable=False),
+        sa.Column("store", Words(64), nullable=False),
+        sa.Column("key", Words(200), nullable=False),
+        sa.Column("state", Words(16), nullable=False),
+        sa.Column("link", Words(), nullable=True),
         sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("error", sa.Text(), nullable=True),
+        sa.Column("error", Words(), nullable=True),
         sa.Column("stored_at", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("file_id", "store"),
@@ -177,14 +188,14 @@ def _copies() -> None:
 def _links() -> None:
     op.create_table(
         "links",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("file_id", sa.String(length=32), nullable=False),
-        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("id", Words(32), nullable=False),
+        sa.Column("file_id", Words(32), nullable=False),
+        sa.Column("owner", Words(200), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
         sa.Column("max_downloads", sa.Integer(), nullable=True),
         sa.Column("taken", sa.Integer(), server_default="0", nullable=False),
-        sa.Column("password_hash", sa.Text(), nullable=True),
+        sa.Column("password_hash", Words(), nullable=True),
         sa.ForeignKeyConstraint(["file_id"], ["files.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("id"),
     )
@@ -194,7 +205,7 @@ def _links() -> None:
 def _segments() -> None:
     op.create_table(
         "segments",
-        sa.Column("upload_id", sa.String(length=32), nullable=False),
+        sa.Column("upload_id", Words(32), nullable=False),
         sa.Column("idx", sa.Integer(), nullable=False),
         sa.Column("length", sa.BigInteger(), nullable=False),
         sa.Column("extent", sa.Integer(), nullable=False),
@@ -206,12 +217,12 @@ def _segments() -> None:
 def _tokens() -> None:
     op.create_table(
         "tokens",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("digest", sa.String(length=64), nullable=False),
-        sa.Column("user", sa.String(length=128), nullable=True),
-        sa.Column("label", sa.String(length=200), nullable=False),
-        sa.Column("scopes", sa.String(length=64), nullable=False),
-        sa.Column("file_id", sa.String(length=32), nullable=True),
+        sa.Column("id", Words(32), nullable=False),
+        sa.Column("digest", Words(64), nullable=False),
+        sa.Column("user", Words(128), nullable=True),
+        sa.Column("label", Words(200), nullable=False),
+        sa.Column("scopes", Words(64), nullable=False),
+        sa.Column("file_id", Words(32), nullable=True),
         sa.Column("is_primary", sa.Boolean(), nullable=False),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=True),
@@ -227,8 +238,8 @@ def _tokens() -> None:
 def _grants() -> None:
     op.create_table(
         "grants",
-        sa.Column("link_id", sa.String(length=32), nullable=False),
-        sa.Column("client", sa.String(length=200), nullable=False),
+        sa.Column("link_id", Words(32), nullable=False),
+        sa.Column("client", Words(200), nullable=False),
         sa.Column("taken_at", sa.BigInteger(), nullable=False),
         sa.ForeignKeyConstraint(["link_id"], ["links.id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("link_id", "client"),

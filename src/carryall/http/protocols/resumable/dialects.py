@@ -20,6 +20,7 @@ class Dialect:
         names_complete: an append to a complete upload has a problem type, and is 400; else it is 409 without one.
         names_length: sizes that disagree have a problem type.
         names_offset: a wrong offset has one.
+        tells_progress: a 104 may tell how far an upload is. One with its address is part of every version.
     """
 
     version: int | None
@@ -30,13 +31,14 @@ class Dialect:
     names_complete: bool = False
     names_length: bool = True
     names_offset: bool = True
+    tells_progress: bool = True
 
 
 NEWEST = Dialect(None)
 _EARLY = Dialect(5, needs_type=False, age_key=None, names_length=False, names_offset=False)
 DIALECTS: Mapping[int, Dialect] = {
-    3: replace(_EARLY, version=3, flag="Upload-Incomplete", is_inverted=True),
-    4: replace(_EARLY, version=4),
+    3: replace(_EARLY, version=3, flag="Upload-Incomplete", is_inverted=True, tells_progress=False),
+    4: replace(_EARLY, version=4, tells_progress=False),
     5: _EARLY,
     6: Dialect(6, age_key="expires", names_complete=True, names_length=False),
     7: Dialect(7, names_complete=True),

@@ -47,16 +47,18 @@ def flag(dialect: Dialect, *, complete: bool) -> dict[str, str]:
     return {dialect.flag: "?1" if complete is not dialect.is_inverted else "?0"}
 
 
-def limit(dialect: Dialect, *, max_size: int | None, age_s: int | None = None) -> dict[str, str]:
-    """Write Upload-Limit (I-F6, I-F7): never empty, and nothing in drafts that don't have it."""
+def limit(
+    dialect: Dialect, *, max_size: int | None, max_append: int | None, age_s: int | None = None
+) -> dict[str, str]:
+    """Write Upload-Limit (I-F6, I-F7): never empty, and nothing in drafts that don't have it. Sizes in bytes."""
     if dialect.age_key is None:
         return {}
-    members = {"max-size": max_size, dialect.age_key: age_s}
+    members = {"max-size": max_size, "max-append-size": max_append, dialect.age_key: age_s}
     told = [f"{key}={value}" for key, value in members.items() if value is not None]
     return {"Upload-Limit": ", ".join(told) or "min-size=0"}
 
 
-def standing(upload: Upload, dialect: Dialect, *, age_s: int) -> dict[str, str]:
+def standing(upload: Upload, dialect: Dialect, *, age_s: int, max_append: int | None) -> dict[str, str]:
     """Write how far an upload is (I-R1, I-R2)."""
     is_open = upload.state is State.OPEN
     length = {} if upload.size is None else {"Upload-Length": str(upload.size)}
@@ -64,7 +66,7 @@ def standing(upload: Upload, dialect: Dialect, *, age_s: int) -> dict[str, str]:
         "Upload-Offset": str(upload.held_bytes),
         **length,
         **flag(dialect, complete=not is_open),
-        **limit(dialect, max_size=upload.limit_bytes, age_s=max(0, age_s) if is_open else None),
+        **limit(dialect, max_size=upload.limit_bytes, max_append=max_append, age_s=max(0, age_s) if is_open else None),
     }
 
 

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from urllib.parse import unquote, urlsplit
 
 from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from carryall.http.headers import clean_media_type, joined
+from carryall.http.trailers import LateDigests, promises, takes_trailers, trailers_of
 from carryall.model.errors import Malformed
 from carryall.model.upload import Declared
 
@@ -26,6 +28,7 @@ _METADATA_BYTES = 16 << 10
 _NAME_KEYS = ("filename", "name")
 _TYPE_KEYS = ("filetype", "type", "contentType")
 _EXTERNAL_KEY = "main_service_file_id"
+CHECKSUM = "upload-checksum"
 _PARTIAL, _FINAL = "partial", "final;"
 
 
@@ -96,9 +99,29 @@ def _texts(metadata: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
                 raise Malformed(f"{key} in Upload-Metadata has to be UTF-8.", code="metadata_invalid") from error
 
 
-def checksum(headers: Headers) -> dict[str, str]:
-    """Read Upload-Checksum (T-K2, T-K3, T-K6): the digest of this request's body, hexadecimal, by RFC 9530 name."""
-    given = one(headers, "upload-checksum")
+def checksum(headers: Headers, scope: Scope) -> Mapping[str, str]:
+    """Give the digest of this request's body, hexadecimal, by RFC 9530 name: from the header, or from the trailer.
+
+    One that is promised as a trailer has to come (T-KT2); Malformed is raised at once where none can.
+    """
+    if not promises(headers, CHECKSUM):
+        return _checksum(headers)
+    if CHECKSUM in headers or not takes_trailers(scope):
+        text = "Upload-Checksum comes in the header or, where checksum-trailer is offered, in the trailer."
+        raise Malformed(text, code="header_invalid")
+
+    def read() -> Mapping[str, str]:
+        told = _checksum(trailers_of(scope))
+        if not told:
+            raise Malformed("The promised trailer Upload-Checksum didn't come.", code="digest_malformed")
+        return told
+
+    return LateDigests((name for name, _ in ALGORITHMS.values()), read)
+
+
+def _checksum(headers: Headers) -> dict[str, str]:
+    """Read Upload-Checksum (T-K2, T-K3, T-K6)."""
+    given = one(headers, CHECKSUM)
     if given is None:
         return {}
     algorithm, _, encoded = given.partition(" ")

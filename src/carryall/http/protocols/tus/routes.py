@@ -1,18 +1,22 @@
 """tus 1.0.0 (tus.io): headers into verbs, verbs into headers. docs/protocols.md has the rules, T-…."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
 from urllib.parse import urlsplit
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
+from carryall.http.api.uploads import show
+from carryall.http.appends import bounded
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
-from carryall.http.download import Delivery, deliver
+from carryall.http.errands import once
 from carryall.http.headers import http_date, media_type_of
+from carryall.http.interim import is_direct
 from carryall.http.problems import answer
-from carryall.http.protocols.tus.docs import COLLECTION_DOCS, ITEM_DOCS
 from carryall.http.protocols.tus.fields import ALGORITHMS, checksum, declared_of, number, one, parts_of
+from carryall.http.trailers import takes_trailers
 from carryall.model.errors import CarryallError, Malformed, PreconditionFailed, Refused, TypeRefused
 from carryall.model.principal import Principal
 from carryall.model.upload import State, Upload
@@ -42,20 +46,13 @@ Verb = Callable[[Call, Principal], Awaitable[Response]]
 
 
 def byte_routes(_context: Context) -> list[ByteRoute]:
-    """Give the routes: each prefix with and without its last slash, and its uploads.
-
-    GET of /v1/uploads/{id} stays with the native API, which tells of an upload in JSON whatever protocol began it.
-    """
+    """Give the routes: each prefix with and without its last slash, and its uploads."""
     routes = []
     for prefix in PREFIXES:
-        docs = (COLLECTION_DOCS, ITEM_DOCS) if prefix == "/v1/uploads" else ({}, {})
-        methods: tuple[str, ...] = ("HEAD", "PATCH", "DELETE", "POST", "OPTIONS")
-        if prefix != "/v1/uploads":
-            methods += ("GET",)
         routes += [
-            ByteRoute(("POST", "OPTIONS"), prefix, _collection, docs=docs[0]),
+            ByteRoute(("POST", "OPTIONS"), prefix, _collection),
             ByteRoute(("POST", "OPTIONS"), prefix + "/", _collection),
-            ByteRoute(methods, prefix + "/{upload_id}", _item, docs=docs[1]),
+            ByteRoute(("GET", "HEAD", "PATCH", "DELETE", "POST", "OPTIONS"), prefix + "/{upload_id}", _item),
         ]
     return routes
 
@@ -65,7 +62,7 @@ async def _collection(call: Call) -> Response:
 
 
 async def _item(call: Call) -> Response:
-    verbs = {"HEAD": _tell, "PATCH": _append, "DELETE": _terminate, "GET": _read}
+    verbs = {"HEAD": _tell, "PATCH": _append, "DELETE": _terminate, "GET": show}
     return await _framed(call, verbs)
 
 
@@ -100,10 +97,12 @@ def _meant(call: Call) -> str:
 
 def _options(call: Call) -> Response:
     """Say what is spoken here (T-O1); whoever asks needs no token."""
+    # What a proxy drops must not be promised (T-KT1).
+    has_trailers = takes_trailers(call.request.scope) and is_direct(call.request.scope, call.context.rules)
     headers = {
         "Tus-Resumable": VERSION,
         "Tus-Version": VERSION,
-        "Tus-Extension": ",".join(EXTENSIONS),
+        "Tus-Extension": ",".join((*EXTENSIONS, "checksum-trailer") if has_trailers else EXTENSIONS),
         "Tus-Checksum-Algorithm": ",".join(ALGORITHMS),
     }
     limit = call.context.rules.tus_max_bytes
@@ -113,19 +112,32 @@ def _options(call: Call) -> Response:
 
 
 async def _create(call: Call, principal: Principal) -> Response:
+    return await once(call, principal, _begin, _begun)
+
+
+async def _begin(call: Call, principal: Principal) -> Response:
     """Begin an upload, and take the first bytes if there are any (T-C2 to T-C7, T-D1, T-W1 to T-W6, T-N1, T-N3)."""
     parts = parts_of(call.headers, own_host=urlsplit(call.url()).netloc, prefixes=PREFIXES)
     size = _declared_size(call, is_final=bool(parts))
-    declared = declared_of(call.headers, door=DOOR, size=size)
+    declared = replace(declared_of(call.headers, door=DOOR, size=size), errand=call.errand)
     brings_bytes = _brings_bytes(call)
     if parts and brings_bytes:
         raise Malformed("A final upload brings no bytes of its own.", code="parts_invalid")
-    expect = checksum(call.headers)
+    expect = checksum(call.headers, call.request.scope)
     progress = await call.context.resumable.begin(principal, declared, parts=parts)
     if brings_bytes:
         progress = await _first_bytes(call, principal, progress.upload.id, expect)
-    location = call.url(*call.request.scope["path"].strip("/").split("/"), progress.upload.id)
-    return Response(status_code=201, headers={**_state(progress), **_offset(progress.upload), "Location": location})
+    return _created(call, progress.upload)
+
+
+async def _begun(call: Call, _principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for an upload that an attempt before began, however far it came (T-W5)."""
+    return _created(call, uploads[0])
+
+
+def _created(call: Call, upload: Upload) -> Response:
+    location = call.url(*call.request.scope["path"].strip("/").split("/"), upload.id)
+    return Response(status_code=201, headers={**_state(upload), **_offset(upload), "Location": location})
 
 
 def _brings_bytes(call: Call) -> bool:
@@ -139,7 +151,8 @@ def _brings_bytes(call: Call) -> bool:
 async def _first_bytes(call: Call, principal: Principal, upload_id: str, expect: Mapping[str, str]) -> Progress:
     """Take what a creation brings. What is refused isn't kept: its client hears no Location (T-W5, T-W6)."""
     try:
-        return await call.context.resumable.append(principal, upload_id, call.body, offset=0, expect=expect)
+        body = bounded(call, principal)
+        return await call.context.resumable.append(principal, upload_id, body, offset=0, expect=expect)
     except CarryallError as error:
         if expect or isinstance(error, Refused):
             await call.context.door.abort(principal, upload_id, reason=error)
@@ -160,8 +173,8 @@ def _declared_size(call: Call, *, is_final: bool) -> int | None:
 async def _tell(call: Call, principal: Principal) -> Response:
     """Tell how far an upload is; whoever still writes to it checkpoints and leaves (T-HD1 to T-HD6, T-N8)."""
     progress = await call.context.resumable.stand(principal, call.params["upload_id"])
-    upload = alive(progress.upload)
-    headers = {**_state(progress), "Cache-Control": "no-store"}
+    upload = alive(progress.upload, call.context.clock.now())
+    headers = {**_state(upload), "Cache-Control": "no-store"}
     if upload.size is not None:
         headers["Upload-Length"] = str(upload.size)
     elif not upload.declared.parts:
@@ -175,44 +188,35 @@ async def _tell(call: Call, principal: Principal) -> Response:
 
 
 async def _append(call: Call, principal: Principal) -> Response:
-    """Add bytes at the offset that both agree on (T-P1 to T-P9, T-D3, T-D4, T-K1 to T-K6)."""
+    """Add bytes at the offset that both agree on (T-P1 to T-P9, T-D3, T-D4, T-K1 to T-KT2)."""
     if media_type_of(call.headers) != _STREAM:
         raise TypeRefused(f"Bytes come as {_STREAM}.", code="media_type_refused")
     offset = number(call.headers, "upload-offset")
     if offset is None:
         raise Malformed("Upload-Offset is missing.", code="header_invalid")
-    expect = checksum(call.headers)
-    upload_id = call.params["upload_id"]
-    alive(await call.context.door.look(principal, upload_id))
-    size = number(call.headers, "upload-length")
-    progress = await call.context.resumable.append(
-        principal, upload_id, call.body, offset=offset, expect=expect, size=size
-    )
-    return Response(status_code=204, headers={**_state(progress), "Upload-Offset": str(progress.upload.held_bytes)})
+    expect, size = checksum(call.headers, call.request.scope), number(call.headers, "upload-length")
+    upload_id = (await _alive(call, principal)).id
+    body = bounded(call, principal)
+    progress = await call.context.resumable.append(principal, upload_id, body, offset=offset, expect=expect, size=size)
+    headers = {**_state(progress.upload), "Upload-Offset": str(progress.upload.held_bytes)}
+    return Response(status_code=204, headers=headers)
 
 
 async def _terminate(call: Call, principal: Principal) -> Response:
     """Give an upload up, or delete the file that it became (T-X1, T-X2)."""
-    upload_id = call.params["upload_id"]
-    alive(await call.context.door.look(principal, upload_id))
-    upload = await call.context.resumable.cancel(principal, upload_id)
+    upload = await call.context.resumable.cancel(principal, (await _alive(call, principal)).id)
     if upload.file_id is not None:
         await call.context.files.delete(principal, upload.file_id)
     return Response(status_code=204)
 
 
-async def _read(call: Call, principal: Principal) -> Response:
-    """Give the file once the upload is complete, a small status before."""
-    upload = alive(await call.context.door.look(principal, call.params["upload_id"]))
-    if upload.file_id is not None:
-        return await deliver(call, await call.context.serve.by_id(principal, upload.file_id), Delivery(via="api"))
-    status = {"id": upload.id, "state": upload.state.value, "offset": upload.held_bytes, "size": upload.size}
-    return JSONResponse(status, headers={"Cache-Control": "no-store"})
+async def _alive(call: Call, principal: Principal) -> Upload:
+    upload = await call.context.door.look(principal, call.params["upload_id"])
+    return alive(upload, call.context.clock.now())
 
 
-def _state(progress: Progress) -> dict[str, str]:
+def _state(upload: Upload) -> dict[str, str]:
     """Tell until when an unfinished upload is kept (T-E1, T-E2)."""
-    upload = progress.upload
     return {"Upload-Expires": http_date(upload.expires_at)} if upload.state is State.OPEN else {}
 
 

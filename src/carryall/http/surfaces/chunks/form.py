@@ -12,8 +12,8 @@ from carryall.http.protocols.form import OVERHEAD_BYTES
 from carryall.model.errors import Malformed, Missing, TooLarge, UploadClosed
 from carryall.model.principal import Principal
 from carryall.model.upload import Declared, Mode, State
-from carryall.operations.streams import shielded
 from carryall.ports.body import Body
+from carryall.ports.cancellation import shielded
 
 DOOR = "chunks"
 SESSION = "upload_session_id"

@@ -1,7 +1,7 @@
 """The routes of the chunk sessions. A token for one file of the main service's (claim `file_id`) gets no other."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from typing import Any
@@ -31,7 +31,7 @@ from carryall.http.surfaces.chunks.form import CHUNK, DOOR, INDEX, SESSION, sess
 from carryall.model.errors import Malformed, Missing
 from carryall.model.file import File
 from carryall.model.principal import Principal
-from carryall.model.upload import Declared
+from carryall.model.upload import Declared, Upload
 from carryall.operations.admit import check_file_claim
 from carryall.operations.authenticate import Realm
 from carryall.ports.catalog_files import FileQuery
@@ -44,11 +44,17 @@ _PAGE = 1000
 
 def router(context: Context) -> APIRouter:
     """Give the JSON routes."""
-    routes = APIRouter(prefix="/upload", tags=["chunks"], route_class=guarded(context, Realm.CHUNKS))
+    route_class = guarded(context, Realm.CHUNKS, is_repeatable=True, made=_begun)
+    routes = APIRouter(prefix="/upload", tags=["chunks"], route_class=route_class)
 
-    @routes.post("/init", summary="Begin a session", **_documented(400, 401, 403, 413, 422, 429))
-    async def init(body: Begin, caller: Caller) -> Begun:
-        declared = Declared(name=body.original_file_name, door=DOOR, external_id=str(body.main_service_file_id))
+    @routes.post("/init", summary="Begin a session", **_repeatable(400, 401, 403, 409, 413, 422, 429, 503))
+    async def init(body: Begin, request: Request, caller: Caller) -> Begun:
+        declared = Declared(
+            name=body.original_file_name,
+            door=DOOR,
+            external_id=str(body.main_service_file_id),
+            errand=Call(request, context).errand,
+        )
         session = await context.door.open(caller, declared, is_resumable=True, store=context.rules.chunk_store)
         return Begun(data=Session(upload_session_id=session.id))
 
@@ -85,12 +91,23 @@ def _documented(*refusals: int) -> dict[str, Any]:
     }
 
 
+def _repeatable(*refusals: int) -> dict[str, Any]:
+    documented = _documented(*refusals)
+    documented["openapi_extra"] = {**documented["openapi_extra"], "parameters": [openapi.IDEMPOTENCY_KEY]}
+    return documented
+
+
 def byte_routes(_context: Context) -> list[ByteRoute]:
     """Give the routes that carry bytes."""
     return [
         ByteRoute(("POST",), "/upload/chunk", _chunk, docs={"post": _CHUNK_DOCS}),
         ByteRoute(("GET", "HEAD"), "/upload/download/{file_id}", _download, docs=_DOWNLOAD_DOCS),
     ]
+
+
+async def _begun(_call: Call, _principal: Principal, uploads: Sequence[Upload]) -> Response:
+    """Answer for a session that an attempt before began."""
+    return JSONResponse(Begun(data=Session(upload_session_id=uploads[0].id)).model_dump())
 
 
 async def _chunk(call: Call) -> Response:
