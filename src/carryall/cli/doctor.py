@@ -1,5 +1,6 @@
-"""`carryall doctor`: whether what is remembered and what is there agree."""
+"""`carryall doctor`: whether what is remembered and what is there agree, and how it looks from outside."""
 
+import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,6 +20,7 @@ app = typer.Typer()
     epilog=lesson(
         "carryall doctor",
         "carryall doctor --json",
+        "carryall doctor --url https://files.example.org",
         then="where a file's bytes are lost, restore them from a backup or delete it with `carryall files rm`; "
         "--repair corrects counters.",
     )
@@ -27,19 +29,22 @@ def doctor(
     repair: Annotated[bool, typer.Option("--repair", help="Correct the counters of who uses how much, first.")] = False,
     only_settings: Annotated[bool, typer.Option("--settings", help="Look at the settings, not at the data.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
+    url: Annotated[
+        str | None, typer.Option(help="Look at this public address from outside, and at nothing else.")
+    ] = None,
+    token: Annotated[
+        str | None, typer.Option(help="With --url: a user's token, to try a small file; - reads it from the input.")
+    ] = None,
 ) -> None:
     """Compare the catalog with the bytes, in both directions, and look at settings, jobs and disks.
 
     Damage is marked WRONG and makes the exit status 1. The rest is a note: leftovers that the next sweep takes, and
     settings that somebody may regret. It reads while the server runs, and changes nothing without --repair.
-    """
-    from carryall.config import check_folders, load_settings
 
-    settings = load_settings()
-    check_folders(settings)
-    findings = _of_settings(settings)
-    if not only_settings:
-        findings += _of_data(repair=repair)
+    With --url it asks as a client does, from wherever it runs: whether the server is reached, and what a proxy between
+    does to bodies, sizes, methods and headers.
+    """
+    findings = _from_outside(url, token) if url else _inside(repair=repair, only_settings=only_settings)
     wrong = sum(finding.is_wrong for finding in findings)
     if as_json:
         show_json([asdict(finding) for finding in findings])
@@ -48,6 +53,21 @@ def doctor(
             show(visible(f"{'WRONG' if finding.is_wrong else 'note'} {finding.about}: {finding.text}"))
     say(f"Wrong: {count_text(wrong, 'finding')}." if wrong else "Nothing is wrong.")
     raise typer.Exit(1 if wrong else 0)
+
+
+def _from_outside(url: str, key: str | None) -> list["Finding"]:
+    from carryall.cli.outside import examine
+
+    return list(examine(url, sys.stdin.readline().strip() if key == "-" else key))
+
+
+def _inside(*, repair: bool, only_settings: bool) -> list["Finding"]:
+    from carryall.config import check_folders, load_settings
+
+    settings = load_settings()
+    check_folders(settings)
+    findings = _of_settings(settings)
+    return findings if only_settings else findings + _of_data(repair=repair)
 
 
 def _of_settings(settings: "Settings") -> list["Finding"]:

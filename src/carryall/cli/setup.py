@@ -47,7 +47,8 @@ def require_data() -> None:
     from carryall.wiring import catalog_path
 
     settings = load_settings()
-    if not catalog_path(settings).exists():
+    first_made = settings.data_dir / "files" if settings.database_url else catalog_path(settings)
+    if not first_made.exists():
         raise CarryallError(
             f"There is no Carryall data in {settings.data_dir} yet. `carryall serve` makes it; if it is elsewhere, set "
             "CARRYALL_DATA_DIR, or go to the folder that it is in.",

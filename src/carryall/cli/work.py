@@ -59,7 +59,9 @@ async def _until_stopped(house: "House") -> None:
         await stopped.wait()
 
 
-@app.command(epilog=lesson("carryall migrate", then="`carryall serve`. Keep a copy of catalog.db if you may go back."))
+@app.command(
+    epilog=lesson("carryall migrate", then="`carryall serve`. Keep a backup of the catalog if you may go back.")
+)
 def migrate() -> None:
     """Bring the catalog to the tables of this version.
 

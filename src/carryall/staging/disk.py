@@ -19,7 +19,7 @@ from carryall.model.errors import NoRoom, Unavailable
 from carryall.model.upload import Segment
 from carryall.ports.staging import Extent, Staged
 from carryall.staging.digest import Digester, digest_file
-from carryall.staging.landing import DiskLanding
+from carryall.staging.landing import DiskLanding, Gathering
 
 T = TypeVar("T")
 _HEAD_BYTES = 8192
@@ -35,6 +35,7 @@ class DiskStaging:
     def __init__(self, root: Path, *, is_durable: bool = True) -> None:
         self._root = root
         self._is_durable = is_durable
+        self._gathering = Gathering()
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="staging")
 
     def prepare(self) -> None:
@@ -62,14 +63,16 @@ class DiskStaging:
             await asyncio.wait([opening])
             _close_opened(opening)
             raise
-        return DiskLanding(fd, segment, Digester(algorithms), self._do, is_durable=self._is_durable)
+        return DiskLanding(
+            fd, segment, Digester(algorithms), self._do, gathering=self._gathering, is_durable=self._is_durable
+        )
 
     def _open_at(self, path: Path, length: int) -> int:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
         try:
             _fit(fd, length)
             if length == 0 and self._is_durable:  # new, or never counted: its name may not be durable yet
-                sync_directory(path.parent)
+                _sync_names([path])
         except BaseException:
             os.close(fd)
             raise
@@ -95,7 +98,7 @@ class DiskStaging:
                 with suppress(FileExistsError):
                     os.link(source, target, follow_symlinks=False)
             if self._is_durable:
-                sync_directory(self._shard(to_upload_id))
+                _sync_names(targets)
 
         await self._do(link)
 
@@ -213,6 +216,18 @@ def sync_directory(path: Path) -> None:
 def _is_one_extent(segments: Sequence[Segment]) -> bool:
     """Tell whether the whole lies in one file that nobody else may still write to; else it is joined by copying."""
     return len(segments) == 1 and not segments[0].frozen
+
+
+def _sync_names(paths: Sequence[Path]) -> None:
+    """Make new names of one folder survive power loss. After a failure they are gone, as they are for the disk.
+
+    The folder's next sync would succeed and keep nothing of them: only a name that is made anew has something to sync.
+    """
+    try:
+        sync_directory(paths[0].parent)
+    except OSError:
+        _unlink_all(paths)
+        raise
 
 
 def _close_opened(opening: "asyncio.Future[int]") -> None:

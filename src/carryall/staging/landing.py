@@ -13,6 +13,22 @@ from carryall.staging.digest import Digester
 _BATCH_BYTES = 1 << 20  # measured: a body in writes of 1 MiB goes 1.6 times as fast as in 64 KiB
 
 
+_TOGETHER_BYTES = 16 << 20
+_LEAST_BYTES = 8 << 10
+
+
+class Gathering:
+    """What the landings of one process may gather in memory together: a thousand slow clients fill no gigabyte."""
+
+    def __init__(self) -> None:
+        self.landings = 0
+
+    @property
+    def share_bytes(self) -> int:
+        """Give how much each may gather before it is written."""
+        return min(_BATCH_BYTES, max(_LEAST_BYTES, _TOGETHER_BYTES // max(1, self.landings)))
+
+
 class DiskLanding:
     """Implements `ports.staging.Landing`. At most two batches (2 MiB) are in memory: one gathers, one is written."""
 
@@ -23,11 +39,14 @@ class DiskLanding:
         digester: Digester,
         do: Callable[..., Awaitable[Any]],
         *,
+        gathering: Gathering,
         is_durable: bool,
     ) -> None:
+        gathering.landings += 1
+        self._gathering = gathering
         self._fd = fd
         self._start = segment.start
-        self._length = segment.length
+        self._length = self._synced = segment.length
         self._digester = digester
         self._do = do
         self._is_durable = is_durable
@@ -42,7 +61,7 @@ class DiskLanding:
         self._batch.append(chunk)
         self._batch_bytes += len(chunk)
         self.taken += len(chunk)
-        if self._batch_bytes >= _BATCH_BYTES:
+        if self._batch_bytes >= self._gathering.share_bytes:
             await self._send()
 
     async def sync(self) -> int:
@@ -52,6 +71,7 @@ class DiskLanding:
         if self._is_durable:
             self._begin(self._do(os.fdatasync if hasattr(os, "fdatasync") else os.fsync, self._fd))
             await self._settle()
+        self._synced = self._length
         return self._length
 
     async def digests(self) -> dict[str, str]:
@@ -66,8 +86,17 @@ class DiskLanding:
             await asyncio.wait([self._under_way])
         if self._fd >= 0:
             fd, self._fd = self._fd, -1
+            self._gathering.landings -= 1
             with suppress(CarryallError):
-                await self._do(os.close, fd)
+                await self._do(self._let_go, fd)
+
+    def _let_go(self, fd: int) -> None:
+        """Close the extent. What came to nothing is cut off first: where the disk is full, its room is needed now."""
+        try:
+            if self._failure is not None:
+                os.ftruncate(fd, self._synced - self._start)
+        finally:
+            os.close(fd)
 
     async def _send(self) -> None:
         await self._settle()

@@ -58,7 +58,12 @@ class LocalStore:
             raise StoreError("The staged bytes are not as many as were counted.", retryable=False, code="staging_lost")
         if not _link(source, target):
             self._replace(target, source)
-        self._sync(target.parent)
+        try:
+            self._sync(target.parent)
+        except OSError:
+            # The kernel takes the name for synced now. Only a new one is synced by whoever tries again.
+            target.unlink(missing_ok=True)
+            raise
 
     def _replace(self, target: Path, source: Path) -> None:
         """Take the place of what an unfinished completion left, or copy from another file system; at one stroke."""
