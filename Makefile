@@ -10,7 +10,7 @@ UV := .tools/bin/uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help serve test check crash demo image-lint clean lock
+.PHONY: help serve test check crash soak demo image-lint clean lock
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -29,6 +29,9 @@ check: .venv/test.stamp ## lint, format, types and floors, without running anyth
 
 crash: .venv/test.stamp ## kill the server again and again, for minutes
 	@$(BIN)/pytest -m crash_long $(ARGS)
+
+soak: .venv/test.stamp ## a thousand slow clients, ten thousand abandoned uploads, for minutes
+	@$(BIN)/pytest -m long -s $(ARGS)
 
 demo: .venv/serve.stamp ## start a server, upload through every surface, show the answers, stop
 	@$(BIN)/python scripts/demo.py $(ARGS)

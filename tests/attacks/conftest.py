@@ -24,6 +24,7 @@ from urllib.parse import quote, urlsplit
 import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from tests.attacks.resumable import ResumableDoors
 
 SERVICE_TOKEN = "attacked-service-token-5c1d"
 ADMIN_TOKEN = "attacked-admin-token-91e7"
@@ -314,7 +315,7 @@ def escaped(name: str) -> str:
     return name.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
 
 
-class Doors:
+class Doors(ResumableDoors):
     """Every door that takes a file. Each takes (data, name, *, who, media_type) and gives a Sent.
 
     `head` writes a form part's name parameters in another way, for forms: `filename*=…`.
@@ -331,6 +332,7 @@ class Doors:
         "v1-raw",
         "v1-disposition",
         "by-name",
+        *ResumableDoors.RESUMABLE,
     )
     FORMS = ("relay-form", "blobs-form", "blobs-batch", "gallery", "v1-form")
 
@@ -517,9 +519,11 @@ def _start(folder: Path, settings: Mapping[str, str]) -> Target:
 
 
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
+def running(
+    tmp_path_factory: pytest.TempPathFactory, servers_database: Callable[[], dict[str, str]]
+) -> Iterator[Target]:
     """A server that many tests attack, with room for everybody."""
-    server = _start(tmp_path_factory.mktemp("attacked"), {})
+    server = _start(tmp_path_factory.mktemp("attacked"), servers_database())
     yield server
     assert server.stop() == 0, server.log()[-4000:]
 
@@ -537,14 +541,16 @@ def somebody(running: Target) -> SimpleNamespace:
 
 
 @pytest.fixture(scope="module")
-def make_target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Target]]:
+def make_target(
+    tmp_path_factory: pytest.TempPathFactory, servers_database: Callable[[], dict[str, str]]
+) -> Iterator[Callable[..., Target]]:
     """Make a server with settings of its own ("-" takes a name out); it ends when the next one begins."""
     servers: list[Target] = []
 
     def make(**settings: str) -> Target:
         while servers:
             servers.pop().stop()
-        servers.append(_start(tmp_path_factory.mktemp("other"), settings))
+        servers.append(_start(tmp_path_factory.mktemp("other"), servers_database() | settings))
         return servers[-1]
 
     yield make

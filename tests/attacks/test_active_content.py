@@ -62,7 +62,7 @@ ACTIVE = [
     ("a.json", "application/json", b'{"a":"</script><script>alert(1)</script>"}'),
     ("a.appcache", "text/cache-manifest", b"CACHE MANIFEST\n/\n"),
 ]
-DOORS = ["relay-form", "relay-raw", "blobs-form", "gallery", "chunks", "v1-form", "by-name"]
+DOORS = ["relay-form", "relay-raw", "blobs-form", "gallery", "chunks", "v1-form", "by-name", "tus", "draft"]
 # A browser shows these without running anything, as long as it may not sniff.
 HARMLESS = re.compile(
     r"(image/(?!svg)[\w.-]+|audio/[\w.-]+|video/[\w.-]+|text/plain|application/octet-stream)(;\s*charset=[\w-]+)?",

@@ -5,12 +5,31 @@ import itertools
 import random
 import secrets
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 _NUMBERS = itertools.count(8_000_000)
+
+
+@pytest.fixture(scope="module", params=["1", "2"], ids=["one process", "two workers"])
+def attacked(request: pytest.FixtureRequest, running: Any, make_target: Callable[..., Any]) -> Any:
+    """The server that everybody attacks, then one of two processes."""
+    return running if request.param == "1" else make_target(CARRYALL_WORKERS=request.param)
+
+
+@pytest.fixture
+def target(attacked: Any) -> Any:
+    """That server as one attacker sees it."""
+    return attacked.elsewhere()
+
+
+@pytest.fixture
+def doors(target: Any, doors_of: Callable[[Any], Any]) -> Any:
+    """Its doors."""
+    return doors_of(target)
 
 
 @pytest.fixture

@@ -101,6 +101,28 @@ def strange(target: Any, doors: Any) -> list[Any]:
         ("PUT", "/v1/by-name/x", {**person.who, "If-Match": "\x01"}, b"x"),
         ("PUT", "/v1/by-name/x", {**person.who, "Content-Digest": "sha-256=:%%:, x"}, b"x"),
         ("PUT", "/v1/by-name/x", {**person.who, "Content-Range": "bytes 5-1/0"}, b"x"),
+        *(
+            (method, f"{base}{upload}", {**person.who, **spoken, "Upload-Offset": offset}, b"x")
+            for base in ("/files/", "/v1/uploads/", "/upload_tus/")
+            for upload in ("x", "%00", "x" * 3000)
+            for offset in ("0", "-1", "9" * 40)
+            for method, spoken in (
+                ("PATCH", {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}),
+                ("PATCH", {"Upload-Complete": "?0", "Content-Type": "application/partial-upload"}),
+                ("DELETE", {"Tus-Resumable": "1.0.0"}),
+            )
+        ),
+        *(
+            ("POST", "/files/", {**person.who, "Tus-Resumable": "1.0.0", **said}, b"")
+            for said in (
+                {"Upload-Length": "99999999999999999999"},
+                {"Upload-Length": "1", "Upload-Metadata": "filename /w==,\xff"},
+                {"Upload-Length": "1", "Upload-Metadata": "filename " + "A" * 20_000},
+                {"Upload-Concat": "final;/etc/passwd http://127.0.0.1:1/files/x /files/%00"},
+                {"Upload-Length": "1", "Upload-Checksum": "md5 ../../x"},
+            )
+        ),
+        ("POST", "/v1/files", {**person.who, "Upload-Complete": "?2", "Upload-Length": "x"}, b"x"),
     ]
     return [target.ask(method, path.encode("latin-1"), who, sent) for method, path, who, sent in asked]
 
@@ -176,6 +198,7 @@ def test_nobody_writes_lines_into_the_log(
         doors["v1-raw"](b"x", text)
         doors["blobs-form"](b"x", text)
         doors["chunks"](b"x", text)
+        doors["tus"](b"x", text)
         percent = "".join(f"%{byte:02x}" for byte in text.encode())
         for path in (
             f"/{percent}",
@@ -227,7 +250,9 @@ def place_of(target: Any, data: bytes) -> Path:
     return Path(found[0])
 
 
-@pytest.mark.parametrize("door", ["relay-form", "blobs-form", "gallery", "chunks", "v1-raw", "by-name"])
+@pytest.mark.parametrize(
+    "door", ["relay-form", "blobs-form", "gallery", "chunks", "v1-raw", "by-name", "tus-joined", "draft"]
+)
 def test_a_link_in_place_of_a_file_is_not_followed(target: Any, doors: Any, tmp_path: Path, door: str) -> None:
     """27: a symbolic link where a file's bytes were leads nobody to another file of the machine."""
     outside = tmp_path / "outside"

@@ -36,6 +36,8 @@ BASES = [
     "/v1/by-name/",
     "/v1/files/",
     "/v1/uploads/",
+    "/files/",
+    "/upload_tus/",
     "/v1/users/",
     "/api/uploads/",
     "/user/",

@@ -47,7 +47,11 @@ def test_I_V1_a_version_chooses_its_row() -> None:
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.version)
 def test_I_F6_limits_are_never_empty(row: Dialect) -> None:
     """Without a limit the field says `min-size=0`; in drafts that don't have it, nothing is said."""
-    assert ({} if row.age_key is None else {"Upload-Limit": "min-size=0"}) == limit(row, max_size=None)
+    nothing = limit(row, max_size=None, max_append=None)
+    told = limit(row, max_size=9, max_append=4, age_s=0)
+
+    assert ({} if row.age_key is None else {"Upload-Limit": "min-size=0"}) == nothing
+    assert ({} if row.age_key is None else {"Upload-Limit": f"max-size=9, max-append-size=4, {row.age_key}=0"}) == told
 
 
 def test_marks_tell_the_draft_from_tus() -> None:

@@ -94,11 +94,14 @@ async def test_the_name_then_the_bytes_are_durable(staging: DiskStaging, disk: D
     assert "fdatasync file" == disk.calls[-1]
 
 
-async def test_a_name_that_couldnt_be_synced_is_synced_by_the_next_write(staging: DiskStaging, disk: Disk) -> None:
-    """An extent that was made but whose name isn't durable is not taken for an old one."""
+async def test_a_name_that_couldnt_be_synced_is_made_anew_by_the_next_write(
+    staging: DiskStaging, disk: Disk, tmp_path: Path
+) -> None:
+    """The folder's next sync would keep nothing of an old name, and say that it did: so the name goes (fault 6)."""
     disk.failing["fsync"] = errno.EIO
     with pytest.raises(Unavailable):
         await staging.land("up", Segment(0, 0))
+    assert [] == list((tmp_path / "staging").glob("*/*"))
     disk.failing.clear()
     disk.calls.clear()
 
@@ -119,6 +122,20 @@ async def test_a_full_disk_is_no_room(staging: DiskStaging, disk: Disk) -> None:
         assert raised.value.retry_after_s
         disk.failing.clear()  # room again; what was lost stays lost
     await landing.close()
+
+
+async def test_what_a_full_disk_took_is_given_back(staging: DiskStaging, disk: Disk, tmp_path: Path) -> None:
+    """What was written and is not to count leaves the disk with its landing, not with the next writer (fault 5)."""
+    await landed(staging, "up", Segment(0, 0), b"kept")
+    landing = await staging.land("up", Segment(0, 4))
+    await landing.put(b"x" * (1 << 20))
+    await landing.digests()
+    disk.failing["fdatasync"] = errno.ENOSPC
+    with pytest.raises(NoRoom):
+        await landing.sync()
+    await landing.close()
+
+    assert [4] == [path.stat().st_size for path in (tmp_path / "staging").glob("*/*")]
 
 
 async def test_a_failed_write_stops_the_body(staging: DiskStaging, disk: Disk) -> None:

@@ -115,6 +115,25 @@ def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert {tmp_path, tmp_path / "new", tmp_path / "new/data", tmp_path / "new/data/files"} <= set(synced)
 
 
+async def test_a_name_that_couldnt_be_synced_is_taken_away(
+    store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next sync of the folder would keep nothing of it, and say that it did; a new name it syncs (fault 6)."""
+    path, fsync = source(tmp_path, b"x"), os.fsync
+
+    def fail(_: int) -> None:
+        raise OSError(errno.EIO, "EIO")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(StoreError):
+        await store.put("key", path, size=1, media_type="text/plain")
+    assert [] == keys(tmp_path)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    await store.put("key", path, size=1, media_type="text/plain")
+    assert ["key"] == keys(tmp_path)
+
+
 async def test_a_copy_is_durable_before_it_has_its_name(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -1,29 +1,34 @@
 """Real servers on loopback, and the credentials to talk to them."""
 
+import asyncio
 import os
 import secrets
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.wire.makers import client_for
 
 SERVICE_TOKEN = "test-token-12345"
 ADMIN_TOKEN = "wire-tests-admin-token"
 ISSUER = "hayula_main_service"
 AUDIENCE = "hayula_upload_service"
-_START_S = 20.0
+_START_S = 60.0
 
 
 def _key() -> rsa.RSAPrivateKey:
@@ -96,6 +101,22 @@ class Server:
         )
         assert done.returncode == 0, done.stderr.decode()
         return done.stdout.decode()
+
+    def change_catalog(self, statement: str, *values: Any) -> int:
+        """Change rows behind the server's back (values stand for $1 and so on); give how many there were."""
+        url = self.environment.get("CARRYALL_DATABASE_URL")
+        if url is None:
+            with closing(sqlite3.connect(self.data_dir / "catalog.db", timeout=10)) as catalog, catalog:
+                return catalog.execute(statement.replace("$", "?"), values).rowcount
+
+        async def changed() -> str:
+            connection = await asyncpg.connect(url)
+            try:
+                return str(await connection.execute(statement, *values))
+            finally:
+                await connection.close()
+
+        return int(asyncio.run(changed()).split()[-1])
 
     def client(self, **options: Any) -> httpx2.Client:
         """Give a client for this server."""
@@ -181,20 +202,22 @@ def _start(folder: Path, settings: Mapping[str, str]) -> Server:
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(
+    tmp_path_factory: pytest.TempPathFactory, servers_database: Callable[[], dict[str, str]]
+) -> Iterator[Server]:
     """A server that many tests share: make users of your own and look only at what is theirs."""
-    running = _start(tmp_path_factory.mktemp("shared"), {"ALLOWED_USERS": "alice,bob,carol"})
+    running = _start(tmp_path_factory.mktemp("shared"), {"ALLOWED_USERS": "alice,bob,carol", **servers_database()})
     yield running
     assert running.stop() == 0, running.log()
 
 
 @pytest.fixture
-def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
+def make_server(tmp_path: Path, servers_database: Callable[[], dict[str, str]]) -> Iterator[Callable[..., Server]]:
     """Make a server with settings of its own (environment names; a value of "-" takes a name out)."""
     running: list[Server] = []
 
     def make(**settings: str) -> Server:
-        running.append(_start(tmp_path / f"server{len(running)}", settings))
+        running.append(_start(tmp_path / f"server{len(running)}", servers_database() | settings))
         return running[-1]
 
     yield make
@@ -203,12 +226,14 @@ def make_server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 @pytest.fixture(scope="module")
-def make_module_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., Server]]:
+def make_module_server(
+    tmp_path_factory: pytest.TempPathFactory, servers_database: Callable[[], dict[str, str]]
+) -> Iterator[Callable[..., Server]]:
     """Make a server as `make_server` does, which a file's tests share."""
     running: list[Server] = []
 
     def make(**settings: str) -> Server:
-        running.append(_start(tmp_path_factory.mktemp("module"), settings))
+        running.append(_start(tmp_path_factory.mktemp("module"), servers_database() | settings))
         return running[-1]
 
     yield make
@@ -293,3 +318,17 @@ def make_tus() -> Iterator[Callable[..., Tus]]:
 def tus(server: Server, make_tus: Callable[..., Tus]) -> Tus:
     """A tus client of the shared server, for a user of its own."""
     return make_tus(server)
+
+
+@pytest.fixture
+def client_of(server: Server) -> Iterator[Callable[[str], httpx2.Client]]:
+    """Make clients of the shared server."""
+    clients: list[httpx2.Client] = []
+
+    def make(who: str) -> httpx2.Client:
+        clients.append(client_for(server, who))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()

@@ -4,11 +4,10 @@ import json
 import re
 import secrets
 import socket
-import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from html.parser import HTMLParser
@@ -141,13 +140,9 @@ def eventually(holds: Callable[[], bool]) -> bool:
 
 def age(server: Any, short_id: str, **moments: datetime) -> None:
     """Turn back a file's times in the catalog, as if it had lain there for long."""
-    with closing(sqlite3.connect(server.data_dir / "catalog.db", timeout=10)) as catalog, catalog:
-        for column, moment in moments.items():
-            changed = catalog.execute(
-                f"UPDATE files SET {column} = ? WHERE short_id = ?",  # noqa: S608  # our own column names
-                (int(moment.timestamp() * 1_000_000), short_id),
-            )
-            assert changed.rowcount == 1
+    for column, moment in moments.items():
+        statement = f"UPDATE files SET {column} = $1 WHERE short_id = $2"  # noqa: S608  # our own column names
+        assert 1 == server.change_catalog(statement, int(moment.timestamp() * 1_000_000), short_id)
 
 
 def is_problem(answer: httpx2.Response, status: int, code: str) -> bool:

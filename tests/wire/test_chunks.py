@@ -4,7 +4,6 @@ import hashlib
 import random
 import secrets
 import signal
-import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -345,10 +344,8 @@ def test_idle_sessions_expire(make_server: Callable[..., Any], make_user: MakeUs
     session = user.init()
     assert 200 == user.send(session, 0, b"x" * MIB).status_code
     server.stop()
-    with sqlite3.connect(server.data_dir / "catalog.db") as catalog:  # as if five days had gone by
-        catalog.execute("UPDATE uploads SET expires_at = 1")
-        catalog.execute("UPDATE jobs SET run_at = 1 WHERE kind = 'expire'")
-    catalog.close()
+    server.change_catalog("UPDATE uploads SET expires_at = 1")  # as if five days had gone by
+    server.change_catalog("UPDATE jobs SET run_at = 1 WHERE kind = 'expire'")
     server.start_again()
     assert eventually(lambda: 0 == kept_bytes(server, session))
     refused(user.send(session, 0, b"x"), 404, NO_SESSION)

@@ -234,7 +234,7 @@ def test_other_methods_and_spellings(client: httpx2.Client, server: Any) -> None
     wrong_method = client.get("/upload", headers=server.service)
     wrong_path = client.post("/upload/", files={"file": b"x"}, headers=server.service)
 
-    assert (405, "POST") == (wrong_method.status_code, wrong_method.headers["Allow"])
+    assert (405, "OPTIONS, POST") == (wrong_method.status_code, wrong_method.headers["Allow"])
     assert "Method Not Allowed" == wrong_method.json()["detail"]
     assert 404 == wrong_path.status_code
 

@@ -80,7 +80,7 @@ def test_tus_hears_complete_of_what_is_whole(user: httpx2.Client) -> None:
     assert "3" == user.head(at, headers=TUS).headers["upload-offset"]
 
     assert is_complete(user.head(at))
-    assert b"all" == user.get(at.replace("/v1/uploads", "/files")).content
+    assert b"all" == user.get(at).content
 
 
 def test_tus_resumable_means_tus(user: httpx2.Client) -> None:
@@ -136,7 +136,10 @@ def test_I_R4_who_asks_sends_the_writer_away(user: httpx2.Client) -> None:
 
 
 def test_I_R6_get_describes_and_disturbs_nobody(user: httpx2.Client) -> None:
-    """GET of an upload during an append tells of it in JSON, and the append goes on to its end."""
+    """GET of an upload during an append tells of it in JSON, and the append goes on to its end; then GET is the file.
+
+    Who asks for JSON gets that at any time.
+    """
     data = secrets.token_bytes(30_000)
     at = begin(user)
     with open_append(user, at, offset=0, announced=len(data)) as writer:
@@ -147,7 +150,11 @@ def test_I_R6_get_describes_and_disturbs_nobody(user: httpx2.Client) -> None:
 
     assert ["open", "open"] == [one["state"] for one in told]
     assert answer.startswith(b"HTTP/1.1 201 ")
-    assert data == user.get(at.replace("/v1/uploads", "/files")).content
+    for path in (at, at.replace("/v1/uploads", "/files")):
+        assert data == user.get(path).content
+        assert data[5:9] == user.get(path, headers={"Range": "bytes=5-8"}).content
+        for asked in ({"headers": {"Accept": "application/json"}}, {"params": {"output": "json"}}):
+            assert "sealed" == user.get(path, **asked).json()["state"]
 
 
 @pytest.mark.parametrize("cut", [0, 1, 9_999, 20_000])

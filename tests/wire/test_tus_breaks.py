@@ -5,7 +5,6 @@ import hashlib
 import random
 import signal
 import socket
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -46,7 +45,7 @@ def status(connection: socket.socket) -> int:
 def settled(tus: Any, url: str, wanted: int) -> int:
     """Give the offset once the server has kept what came of a cut body. Only GET looks without ending the writer."""
     deadline = time.monotonic() + 5
-    while tus.http.get(url).json()["offset"] < wanted and time.monotonic() < deadline:
+    while tus.http.get(url).json()["received_bytes"] < wanted and time.monotonic() < deadline:
         time.sleep(0.02)
     return int(tus.offset(url))
 
@@ -229,9 +228,8 @@ def test_head_completes_what_a_crash_left_whole(make_server: Callable[..., Any],
     upload_id = url.rpartition("/")[2]
     with (server.data_dir).joinpath(next_extent(server, upload_id)).open("ab") as extent:
         extent.write(DATA[-1:])
-    with sqlite3.connect(server.data_dir / "catalog.db") as catalog:  # as if it had died behind the last row
-        catalog.execute("UPDATE segments SET length = ? WHERE upload_id = ?", (len(DATA), upload_id))
-    catalog.close()
+    # As if it had died behind the last row.
+    server.change_catalog("UPDATE segments SET length = $1 WHERE upload_id = $2", len(DATA), upload_id)
     server.start_again()
 
     assert len(DATA) == tus.offset(url)

@@ -1,6 +1,5 @@
 """How tus uploads end, and whose they are: expiry, termination, quota, authority (docs/protocols.md, T-…)."""
 
-import sqlite3
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,10 +58,8 @@ def test_T_E3_an_expired_upload_is_gone(make_server: Callable[..., Any], make_tu
     final = tus.create(Upload_Concat=f"final;{part}").headers["Location"]
     tus.patch(url, 0, b"abc")
     server.stop()
-    with sqlite3.connect(server.data_dir / "catalog.db") as catalog:  # as if days had gone by
-        catalog.execute("UPDATE uploads SET expires_at = 1")
-        catalog.execute("UPDATE jobs SET run_at = 1 WHERE kind = 'expire'")
-    catalog.close()
+    server.change_catalog("UPDATE uploads SET expires_at = 1")  # as if days had gone by
+    server.change_catalog("UPDATE jobs SET run_at = 1 WHERE kind = 'expire'")
     server.start_again()
 
     assert eventually(lambda: not kept(server, url))

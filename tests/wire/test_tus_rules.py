@@ -18,6 +18,7 @@ EXTENSIONS = {
     "termination",
     "concatenation",
     "concatenation-unfinished",
+    "checksum-trailer",
 }
 DIGESTS: dict[str, Callable[[bytes], bytes]] = {
     **{name: lambda data, name=name: hashlib.new(name, data).digest() for name in ("sha1", "sha256", "sha512", "md5")},

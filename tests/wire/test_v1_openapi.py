@@ -17,6 +17,7 @@ OPERATIONS = {
     ("/v1/uploads", "post"), ("/v1/uploads", "options"),
     ("/v1/uploads/{upload_id}", "get"), ("/v1/uploads/{upload_id}", "head"),
     ("/v1/uploads/{upload_id}", "patch"), ("/v1/uploads/{upload_id}", "delete"),
+    ("/v1/uploads/{upload_id}", "options"),
     ("/v1/me", "get"),
     ("/v1/users", "get"), ("/v1/users", "post"),
     ("/v1/users/{name}", "get"), ("/v1/users/{name}", "patch"), ("/v1/users/{name}", "delete"),
@@ -26,7 +27,10 @@ OPERATIONS = {
     ("/d/{link_id}", "get"), ("/d/{link_id}", "head"),
 }  # fmt: skip
 # What browsers and clients ask before they have anything to show (T-O2).
-PUBLIC = {("/v1/uploads", "options"), ("/d/{link_id}", "get"), ("/d/{link_id}", "head")}
+PUBLIC = {
+    ("/v1/uploads", "options"), ("/v1/uploads/{upload_id}", "options"),
+    ("/d/{link_id}", "get"), ("/d/{link_id}", "head"),
+}  # fmt: skip
 PROBLEM = {"$ref": "#/components/schemas/Problem"}
 
 
