@@ -184,7 +184,7 @@ def sqlite_engine(path: Path, *, begin: str, pragmas: tuple[str, ...]) -> Engine
         # SQLite's own knows ASCII alone: a search for names would tell "Ä" from "ä".
         connection.create_function("lower", 1, _lower, deterministic=True)
         _keep_a_log(connection)
-        for pragma in ("foreign_keys=ON", "busy_timeout=30000", *pragmas):
+        for pragma in ("foreign_keys=ON", "case_sensitive_like=ON", "busy_timeout=30000", *pragmas):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

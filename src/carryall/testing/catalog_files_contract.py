@@ -154,6 +154,7 @@ class FileRules:
             ({"has_external_id": True}, ["a"]),
             ({"file_id": "b"}, ["b"]),
             ({"path_prefix": "dir_/"}, ["d"]),
+            ({"path_prefix": "DIR_/"}, []),
             ({"idle_since": MORNING + HOUR}, ["a", "b", "d"]),
         ],
     )
