@@ -53,6 +53,8 @@ __all__ = ["House", "Plugs", "application", "build", "catalog_path", "start_logs
 log = structlog.get_logger(__name__)
 
 _LEAST_FREE_BYTES = 64 << 20  # /ready says no below this
+_TIDY_S = 2.0  # what a start may wait for: few uploads are one-shot at any moment
+_DOUBT_S = 4.0  # longer than a heart has to stand still to be a dead one's (leases/shared.py)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,35 @@ class House:
         lock = FolderLock(self.settings.data_dir)
         lock.take(is_shared=is_shared(self.settings))
         try:
-            async with self.open():
-                is_gone = await self.plugs.world.leases.gone()
-                aborted = await self.expire.abort_one_shots(*([is_gone] if is_gone else []))
-                log.info("server.started", aborted_uploads=aborted)
+            async with self.open(), self._tidying():
+                log.info("server.started")
                 async with self.working():
                     yield
                 log.info("server.stopped")
         finally:
             lock.release()
+
+    @asynccontextmanager
+    async def _tidying(self) -> AsyncIterator[None]:
+        """Give up what processes that are gone have left: most of it before the block, the rest beside it."""
+        tidying = asyncio.create_task(self._tidy())
+        try:
+            await asyncio.wait({tidying}, timeout=_TIDY_S)
+            yield
+        finally:
+            tidying.cancel()
+            with suppress(asyncio.CancelledError):
+                await tidying
+
+    async def _tidy(self) -> None:
+        leases = self.plugs.world.leases
+        aborted = await self.expire.abort_one_shots(await leases.gone() or (lambda node: node != leases.node))
+        if is_shared(self.settings):  # whom nobody has watched before may be gone as well
+            await asyncio.sleep(_DOUBT_S)
+            is_gone = await leases.gone()
+            aborted += await self.expire.abort_one_shots(is_gone) if is_gone else 0
+        if aborted:
+            log.info("server.tidied", aborted_uploads=aborted)
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
