@@ -21,7 +21,9 @@ def _peak_bytes(server: Server) -> int:
 
 
 @pytest.mark.timeout(120)
-@pytest.mark.parametrize(("under", "doors"), [("/staging/", DOORS), ("", (put,))])
+@pytest.mark.parametrize(
+    ("under", "doors"), [("/staging/", DOORS), pytest.param("", (put,), marks=pytest.mark.crash_long)]
+)
 def test_no_write_happens_in_the_event_loop(make_server: MakeServer, under: str, doors: tuple[Door, ...]) -> None:
     """With 100 ms for each write and sync every door works, and /health answers within a second."""
     server, told, dice = make_server(), Told(), random.Random(8)
