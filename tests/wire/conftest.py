@@ -197,7 +197,12 @@ def _start(folder: Path, settings: Mapping[str, str]) -> Server:
     log_path = folder / "server.log"
     process = _launch(environment, data_dir, port, log_path)
     server = Server(f"http://127.0.0.1:{port}", port, data_dir, environment, log_path, process)
-    _wait_until_ready(server)
+    try:
+        _wait_until_ready(server)
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
     return server
 
 

@@ -230,7 +230,7 @@ class Gallery(Topic):
         "How many requests a visitor's address may make in a minute.", default=60, unit="per minute", least=1
     )
     gallery_max_open_uploads: int = setting(
-        "How many uploads may be under way from a visitor's address.", default=20, least=1
+        "How many uploads may be under way from a visitor's address, in each server process.", default=20, least=1
     )
 
     gallery_max_file_bytes = InBytes[int]("gallery_max_file_mb")
