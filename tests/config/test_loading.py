@@ -54,6 +54,7 @@ def test_every_alias_reaches_its_setting(alias: str, name: str, public_pem: str,
     values = {
         "host": "192.0.2.1",
         "port": "9999",
+        "workers": "3",
         "base_url": "https://files.example.org",
         "reload": "true",
         "environment": "production",

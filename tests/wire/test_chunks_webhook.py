@@ -131,7 +131,7 @@ class Bytes:
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> MovedClock:
     moved = MovedClock()
-    monkeypatch.setattr(wiring, "SystemClock", lambda: moved)
+    monkeypatch.setattr(wiring.plugs, "SystemClock", lambda: moved)
     return moved
 
 

@@ -107,7 +107,7 @@ class HttpProtocol(HttpToolsProtocol):
         if self.transport.is_closing() or self.transport.get_protocol() is not self:  # a WebSocket's from here on
             return
         if self.framing_bytes > _FRAMING_MAX_BYTES:
-            self.send_400_response("Too many bytes of header.")
+            self._refuse_framing()
         elif self.header_timer is None:  # a header has begun, and isn't there yet
             self._await_header()
 
@@ -162,6 +162,16 @@ class HttpProtocol(HttpToolsProtocol):
             self.transport.close()
         else:
             super().send_400_response(msg)
+
+    def _refuse_framing(self) -> None:
+        """Refuse a head, a chunk's header or trailers without end."""
+        text = b"Too many bytes of header."
+        if self.is_head_over:
+            self.send_400_response(text.decode())
+            return
+        fields = b"content-type: text/plain; charset=utf-8\r\nconnection: close\r\ncontent-length: %d\r\n\r\n"
+        self.transport.write(STATUS_LINE[431] + fields % len(text) + text)
+        self.transport.close()
 
     @property
     def running(self) -> RequestResponseCycle | None:

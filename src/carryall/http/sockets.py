@@ -83,6 +83,23 @@ class PiecewiseSocket(WebSocketsSansIOProtocol):
             self.read_paused = True
             self.transport.pause_reading()
 
+    def handle_parser_exception(self) -> None:
+        """Say what is wrong, and go on reading for a moment, into nothing.
+
+        A connection that is closed with bytes unread is reset, and a reset overtakes what was said.
+        """
+        closing = self.conn.close_sent
+        assert closing is not None  # noqa: S101  # as uvicorn's own: whatever fails the connection sets it
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": closing.code, "reason": closing.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self.close_timer = self.loop.call_later(self.close_timeout, self.transport.close)
+
     def keepalive_timeout(self) -> None:
         """Give up a silent peer. One that sends a message can't answer a ping before its end, and isn't silent.
 
