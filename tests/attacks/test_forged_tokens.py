@@ -417,6 +417,8 @@ def test_no_token_lies_in_the_catalog(target: Any) -> None:
     password = secrets.token_hex(12)
     link = target.send_json("POST", f"/v1/files/{sent['id']}/links", user.who, {"password": password})
     catalog = b"".join(path.read_bytes() for path in target.data_dir.glob("catalog.db*"))
+    if not catalog:
+        pytest.skip("the catalog is in PostgreSQL")
     secret = [user.token, made["token"], password, target.admin_token, target.service_token]
 
     assert 201 == link.status

@@ -3,7 +3,6 @@
 import secrets
 import signal
 import socket
-import sqlite3
 import threading
 import time
 from collections.abc import Callable
@@ -48,8 +47,7 @@ def test_K_8_what_was_made_without_an_answer_is_answered_for(make_server: Any) -
     clients = {name: client_for(server, door.who) for name, door in DOORS.items()}
     firsts = {name: door.ask(clients[name], name) for name, door in DOORS.items()}
     server.stop(signal.SIGKILL)
-    with sqlite3.connect(server.data_dir / "catalog.db") as catalog:
-        assert len(DOORS) == catalog.execute("UPDATE errands SET answer = NULL").rowcount
+    assert len(DOORS) == server.change_catalog("UPDATE errands SET answer = NULL")
     catalog.close()
     server.start_again()
 

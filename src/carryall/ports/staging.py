@@ -56,7 +56,10 @@ class Staged:
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """A staged file as it is found on the disk: whose it is, and its age in seconds since its last write."""
+    """A staged file as it is found on the disk: whose it is, and its age in seconds since its last write.
+
+    What was joined of several segments is no segment: its number is -1.
+    """
 
     upload_id: str
     segment: int

@@ -290,7 +290,7 @@ def _extents_in(folder: Path) -> list[Extent]:
             found.append(
                 Extent(
                     upload_id=upload_id,
-                    segment=int(segment) if segment.isdecimal() else 0,
+                    segment=int(segment) if segment.isdecimal() else -1,
                     extent=int(extent) if extent.isdecimal() else 0,
                     size=stat.st_size,
                     age_s=age_s,
