@@ -16,6 +16,7 @@ import pytest
 from tests.operations.conftest import House, declared, house_on, sha256, user
 
 from carryall.model.errors import BodyTruncated, CarryallError, Missing
+from carryall.model.principal import Principal
 from carryall.model.upload import Mode, State
 from carryall.operations.streams import Checkpoints
 from carryall.testing.fakes import ManualClock, ScriptedBody, pattern
@@ -268,3 +269,15 @@ class Fault(Life):
     def after(self) -> None:
         """Fail although it had its effect: an answer that was lost."""
         self.step()
+
+
+async def test_a_join_that_was_cut_is_no_damage(house: House, alice: Principal) -> None:
+    """What a killed join of chunks left, empty as it may be, is nobody's part: the doctor finds nothing wrong."""
+    upload = await house.door.open(alice, declared(), is_resumable=True)
+    for index in range(3):
+        await house.door.receive(alice, upload.id, ScriptedBody(b"chunk"), segment=index, mode=Mode.REPLACE)
+    (first,) = (house.folder / "staging").glob(f"*/{upload.id}.0.0")
+    first.with_name(f"{upload.id}.joined-0").touch()
+
+    await house.is_sound()
+    assert b"chunk" * 3 == await house.content(await house.door.complete(alice, upload.id))

@@ -48,7 +48,6 @@ def test_K_8_what_was_made_without_an_answer_is_answered_for(make_server: Any) -
     firsts = {name: door.ask(clients[name], name) for name, door in DOORS.items()}
     server.stop(signal.SIGKILL)
     assert len(DOORS) == server.change_catalog("UPDATE errands SET answer = NULL")
-    catalog.close()
     server.start_again()
 
     for name, door in DOORS.items():
