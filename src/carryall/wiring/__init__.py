@@ -1,7 +1,7 @@
 """Settings -> a running server. Only this package names concrete classes: here the verbs, in `plugs` the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -20,6 +20,7 @@ from carryall.http.body import Pace
 from carryall.http.context import Context, HttpRules
 from carryall.http.forms import FormLimits
 from carryall.http.urls import path_of
+from carryall.model.errors import CarryallError
 from carryall.model.principal import Plan
 from carryall.model.work import Event
 from carryall.operations.accounts import Accounts
@@ -93,23 +94,33 @@ class House:
     @asynccontextmanager
     async def _tidying(self) -> AsyncIterator[None]:
         """Give up what processes that are gone have left: most of it before the block, the rest beside it."""
-        tidying = asyncio.create_task(self._tidy())
+        is_clear = asyncio.Event()
+        tidying = asyncio.create_task(self._tidy(is_clear))
         try:
-            await asyncio.wait({tidying}, timeout=_TIDY_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_TIDY_S):
+                    await is_clear.wait()
             yield
         finally:
             tidying.cancel()
             with suppress(asyncio.CancelledError):
                 await tidying
 
-    async def _tidy(self) -> None:
+    async def _tidy(self, is_clear: asyncio.Event) -> None:
         leases = self.plugs.world.leases
-        aborted = await self.expire.abort_one_shots(await leases.gone() or (lambda node: node != leases.node))
-        if is_shared(self.settings):  # whom nobody has watched before may be gone as well
-            await asyncio.sleep(_DOUBT_S)
-            is_gone = await leases.gone()
-            aborted += await self.expire.abort_one_shots(is_gone) if is_gone else 0
-        if aborted:
+        try:
+            await self._abort_one_shots(await leases.gone() or (lambda node: node != leases.node))
+            is_clear.set()
+            if is_shared(self.settings):  # whom nobody has watched before may be gone as well
+                await asyncio.sleep(_DOUBT_S)
+                await self._abort_one_shots(await leases.gone() or (lambda _: False))
+        except CarryallError as error:  # the job that does it each minute comes by
+            log.warning("server.untidy", reason=error.stable_code)
+        finally:
+            is_clear.set()
+
+    async def _abort_one_shots(self, is_gone: Callable[[str | None], bool]) -> None:
+        if aborted := await self.expire.abort_one_shots(is_gone):
             log.info("server.tidied", aborted_uploads=aborted)
 
     @asynccontextmanager
