@@ -70,7 +70,7 @@ def test_what_was_acknowledged_survives_20_power_losses(make_server: MakeServer,
     for seed in range(100 * workers, 100 * workers + 20):
         _torment(server, told, loss, seed)
 
-    assert len(told.files) > 100
+    assert len(told.files) > 40  # of two processes many calls are about their leases
 
 
 def _upload_for_a_while(server: Server, told: Told) -> None:
