@@ -68,7 +68,7 @@ class Traced:
     def __init__(self, url: str, path: Path) -> None:
         self.url = url
         self._path = path
-        self.answered = len(path.read_text(errors="replace").splitlines())
+        _, self.answered = self._told(-1, 200).after(-1, SAY, r"HTTP/1\.1 200")  # that it is ready
 
     def client(self) -> httpx2.Client:
         """Give a client that may do everything."""
@@ -78,10 +78,17 @@ class Traced:
         """Give what was traced so far."""
         return Trace(self._path.read_text(errors="replace"))
 
+    def _told(self, line: int, status: int) -> Trace:
+        """Give what was traced up to an answer, which strace may write down after the client has it."""
+        deadline = time.monotonic() + 10
+        while not (trace := self.trace()).has(line, SAY, rf"HTTP/1\.1 {status}") and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return trace
+
     def expect(self, answer: httpx2.Response, status: int, *steps: tuple[str, str]) -> None:
         """See that since the last answer each step ended before the next began, and all before this answer began."""
         assert status == answer.status_code, answer.text
-        trace, at = self.trace(), self.answered
+        trace, at = self._told(self.answered, status), self.answered
         for names, pattern in steps:
             _, at = trace.after(at, names, pattern)
         said, ended = trace.after(self.answered, SAY, rf"HTTP/1\.1 {status}")
