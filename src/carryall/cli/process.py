@@ -17,6 +17,14 @@ from carryall.wiring import application, build
 
 _LOOK_S = 0.5
 
+UVICORN: dict[str, Any] = {
+    "proxy_headers": False,  # we read them ourselves, and only from CARRYALL_TRUSTED_PROXIES
+    "server_header": False,
+    "ws": "carryall.http.sockets:PiecewiseSocket",
+    "ws_per_message_deflate": False,  # bodies are never unpacked (threat 19)
+}
+"""What uvicorn is told, whoever starts it and whatever the settings."""
+
 
 class _Server(uvicorn.Server):
     """uvicorn's server, without its signal handling: that ends the process by the signal, not with status 0."""
@@ -81,12 +89,9 @@ async def _watched(parent: int | None, stop: Callable[[], None]) -> AsyncIterato
 def options(settings: Settings) -> dict[str, Any]:
     """Give what uvicorn has to know, whoever starts it."""
     return {
+        **UVICORN,
         "http": protocol(header_s=settings.header_s),
         "log_config": None,
         "access_log": False,
-        "proxy_headers": False,  # we read them ourselves, and only from CARRYALL_TRUSTED_PROXIES
-        "server_header": False,
-        "ws": "carryall.http.sockets:PiecewiseSocket",
-        "ws_per_message_deflate": False,  # bodies are never unpacked (threat 19)
         "timeout_graceful_shutdown": math.ceil(settings.shutdown_grace_s),
     }

@@ -77,21 +77,24 @@ class SharedLeases:
 
     async def gone(self) -> Callable[[str | None], bool]:
         """Give a test for processes that are gone."""
-        beats = await self._shared.read(lambda tx: tx.leases.beats())
-        alive = {node for node, count in beats.items() if not self._pulse.is_dead(node, count)}
-        return lambda node: node not in {None, self.node, *alive}
+        alive, _ = await self._nodes()
+        return lambda node: node not in {None, *alive}
 
     async def tidy(self) -> None:
         """Take over, and let go of, what processes that are gone have left."""
-        is_gone = await self.gone()
-        beats = await self._shared.read(lambda tx: tx.leases.beats())
-        alive = [node for node in beats if not is_gone(node)]
+        alive, dead = await self._nodes()
         for upload_id in await self._shared.read(lambda tx: tx.leases.left_over(alive)):
             if not await self.is_held(upload_id):
                 async with self.hold(upload_id):
                     pass
-        for node in beats.keys() - set(alive):
+        for node in dead:
             await self._shared.write(lambda tx, node=node: tx.leases.leave(node))  # type: ignore[misc]
+
+    async def _nodes(self) -> tuple[set[str], set[str]]:
+        """Give the processes that seem alive, this one among them, and those that seem dead."""
+        beats = await self._shared.read(lambda tx: tx.leases.beats())
+        dead = {node for node, count in beats.items() if self._pulse.is_dead(node, count)} - {self.node}
+        return {*beats, self.node} - dead, dead
 
     async def _take(self, upload_id: str, segment: int | None) -> None:
         give_up_at = time.monotonic() + PATIENCE_S

@@ -156,6 +156,11 @@ class Upload:
         """Under which its bytes are stored: its id, and after a succession one that no zombie puts its own under."""
         return f"{self.id}.{self.fence}" if self.fence else self.id
 
+    @staticmethod
+    def id_of(key: str) -> str:
+        """Give the id of the upload whose bytes are stored under a key."""
+        return key.partition(".")[0]
+
     @property
     def held_bytes(self) -> int:
         """Durable bytes over all segments."""

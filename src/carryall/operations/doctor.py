@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from carryall.model.errors import CarryallError, Missing
 from carryall.model.file import CopyState, File
 from carryall.model.upload import State
+from carryall.operations.sight import is_needed
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
@@ -103,21 +104,12 @@ class Doctor:
     async def _bytes_against_rows(self) -> AsyncIterator[Finding]:
         for name, store in self._stores.items():
             async for stored in store.list():
-                if not await self._is_needed(name, stored.key):
+                if not await self._catalog.read(lambda tx, n=name, k=stored.key: is_needed(tx, n, k)):  # type: ignore[misc]
                     text = (
                         f"Store {name} holds {stored.size} bytes under {stored.key} that no file needs; "
                         "the sweep takes them."
                     )
                     yield Finding(is_wrong=False, about="copy", text=text)
-
-    async def _is_needed(self, store: str, key: str) -> bool:
-        """Tell whether a file has a copy under this key, or an open upload is about to."""
-
-        def work(tx: Tx) -> bool:
-            upload = tx.uploads.get(key.partition(".")[0])  # `Upload.key` begins with its id
-            return tx.files.holds_key(store, key) or (upload is not None and upload.state is State.OPEN)
-
-        return await self._catalog.read(work)
 
     async def _staged(self) -> AsyncIterator[Finding]:
         short: dict[tuple[str, int, int], int] = {}

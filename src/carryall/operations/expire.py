@@ -8,11 +8,12 @@ import structlog
 
 from carryall.model.errors import CarryallError
 from carryall.model.principal import Principal
-from carryall.model.upload import State
+from carryall.model.upload import State, Upload
 from carryall.operations import quota
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.ingest import Door
+from carryall.operations.sight import is_needed
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 
@@ -154,9 +155,8 @@ class Expire:
         """Tell whether stored bytes belong to nobody: no copy has this key, and no open upload is about to."""
 
         def work(tx: Tx) -> bool:
-            upload = tx.uploads.get(key.partition(".")[0])  # `Upload.key` begins with its id
-            if tx.files.holds_key(store, key) or (upload is not None and upload.state is State.OPEN):
+            if is_needed(tx, store, key):
                 return False
-            return upload is not None or age_s > self._sweep_after.total_seconds()
+            return tx.uploads.get(Upload.id_of(key)) is not None or age_s > self._sweep_after.total_seconds()
 
-        return await self._catalog.read(work) and not await self._leases.is_held(key)
+        return await self._catalog.read(work) and not await self._leases.is_held(Upload.id_of(key))

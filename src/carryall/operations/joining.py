@@ -74,9 +74,7 @@ class Joining:
 
     async def part_grew(self, part: Upload) -> None:
         """Put off the end of the finals that wait for this part, and of their other parts: they go on together."""
-        waiting = await self._catalog.read(lambda tx: tx.uploads.open_of(part.owner, _MOST_WAITING))
-        finals = [final for final in waiting if part.id in final.declared.parts]
-        together = {one for final in finals for one in (final.id, *final.declared.parts)}
+        together = {one for final in await self._waiting_for(part) for one in (final.id, *final.declared.parts)}
         if together:
             await self._catalog.write(lambda tx: tx.uploads.put_off(sorted(together), part.expires_at))
 
@@ -85,13 +83,15 @@ class Joining:
 
         Their HEAD tries again and answers with what is wrong.
         """
-        waiting = await self._catalog.read(lambda tx: tx.uploads.open_of(part.owner, _MOST_WAITING))
-        for final in waiting:
-            if part.id in final.declared.parts:
-                try:
-                    await self.go_on(principal, final)
-                except CarryallError as error:
-                    log.warning("upload.not_joined", id=final.id, owner=final.owner, reason=error.stable_code)
+        for final in await self._waiting_for(part):
+            try:
+                await self.go_on(principal, final)
+            except CarryallError as error:
+                log.warning("upload.not_joined", id=final.id, owner=final.owner, reason=error.stable_code)
+
+    async def _waiting_for(self, part: Upload) -> list[Upload]:
+        found = await self._catalog.read(lambda tx: tx.uploads.open_of(part.owner, _MOST_WAITING))
+        return [final for final in found if part.id in final.declared.parts]
 
     async def _linked(self, principal: Principal, final_id: str) -> Upload:
         """Give the final with its parts' bytes once all are whole; as it is before. Bytes first, rows after."""

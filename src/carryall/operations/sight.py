@@ -1,10 +1,11 @@
-"""Which uploads a principal sees, and which of them are still there."""
+"""Which uploads a principal sees, which of them are still there, and which stored bytes somebody needs."""
 
 from datetime import datetime
 
 from carryall.model.errors import Missing
 from carryall.model.principal import Principal
 from carryall.model.upload import State, Upload
+from carryall.ports.catalog import Tx
 
 _GONE = (State.ABORTED, State.EXPIRED)
 
@@ -14,6 +15,12 @@ def seen(principal: Principal, upload: Upload | None) -> Upload:
     if upload is None or not principal.sees(upload.owner, external_id=upload.declared.external_id):
         raise Missing("No such upload.", code="upload_not_found")
     return upload
+
+
+def is_needed(tx: Tx, store: str, key: str) -> bool:
+    """Tell whether stored bytes are somebody's: a file has its copy under this key, or an open upload is about to."""
+    upload = tx.uploads.get(Upload.id_of(key))
+    return tx.files.holds_key(store, key) or (upload is not None and upload.state is State.OPEN)
 
 
 def alive(upload: Upload, now: datetime) -> Upload:

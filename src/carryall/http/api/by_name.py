@@ -75,10 +75,9 @@ async def _put(call: Call, principal: Principal, patience: Patience) -> Response
     return _kept(call, files[0], is_new=current is None)
 
 
+@resumable.or_began
 async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
-    """Answer for what an attempt before made, or began."""
-    if resumable.is_under_way(uploads):
-        return resumable.began(call, uploads[0])
+    """Answer for what an attempt before made."""
     (file,) = await files_of(call, principal, uploads)
     return _kept(call, file, is_new=not uploads[0].declared.is_replacement)
 

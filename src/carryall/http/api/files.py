@@ -145,10 +145,9 @@ async def _from_raw(call: Call, principal: Principal, external_id: str | None, p
     return _created(call, files)
 
 
+@resumable.or_began
 async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
-    """Answer for what an attempt before made, or began."""
-    if resumable.is_under_way(uploads):
-        return resumable.began(call, uploads[0])
+    """Answer for what an attempt before made."""
     return _created(call, await files_of(call, principal, uploads))
 
 

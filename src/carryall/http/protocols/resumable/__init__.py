@@ -4,11 +4,10 @@ from carryall.http.protocols.resumable.fields import is_marked
 from carryall.http.protocols.resumable.routes import (
     DOOR,
     Ended,
-    began,
     begin,
     begins,
-    is_under_way,
     limits,
+    or_began,
     resource,
     target,
 )
@@ -16,12 +15,11 @@ from carryall.http.protocols.resumable.routes import (
 __all__ = [
     "DOOR",
     "Ended",
-    "began",
     "begin",
     "begins",
     "is_marked",
-    "is_under_way",
     "limits",
+    "or_began",
     "resource",
     "target",
 ]

@@ -17,7 +17,7 @@ from carryall.http.appends import advised, bounded
 from carryall.http.call import Call
 from carryall.http.digests import expected_digests
 from carryall.http.dispatch import Handler
-from carryall.http.errands import end_of
+from carryall.http.errands import Tell, end_of
 from carryall.http.headers import clean_media_type, media_type_of
 from carryall.http.problems import answer
 from carryall.http.protocols.resumable.dialects import Dialect
@@ -119,18 +119,24 @@ async def begin(
     outcome = await call.context.by_flag.begin(
         principal, told, brought, store=store, announce=announce if _may_announce(call) else None
     )
-    return await _answered(call, principal, outcome, dialect, ended) if ends else began(call, outcome.upload)
+    return await _answered(call, principal, outcome, dialect, ended) if ends else _began(call, outcome.upload)
 
 
-def began(call: Call, upload: Upload) -> Response:
+def _began(call: Call, upload: Upload) -> Response:
     """Answer for an upload that has begun, now or before."""
     headers = {**_standing(call, upload, dialect_of(call.headers)), "Location": _address(call, upload)}
     return Response(status_code=201, headers=headers)
 
 
-def is_under_way(uploads: Sequence[Upload]) -> bool:
-    """Tell whether what an attempt before left is one upload that is still to be continued."""
-    return len(uploads) == 1 and uploads[0].state is State.OPEN
+def or_began(tell: Tell) -> Tell:
+    """Answer as `tell` does for the files that an attempt before left; and for an upload that it only began."""
+
+    async def told(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
+        if len(uploads) == 1 and uploads[0].state is State.OPEN:
+            return _began(call, uploads[0])
+        return await tell(call, principal, uploads)
+
+    return told
 
 
 def resource(ended: Mapping[str, Ended]) -> Handler:

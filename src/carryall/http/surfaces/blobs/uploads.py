@@ -62,10 +62,9 @@ async def _make(call: Call, principal: Principal) -> Response:
     return await _told(call, principal, await land_raw(call, principal, declared))
 
 
+@resumable.or_began
 async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
-    """Answer for what an attempt before made, or began."""
-    if resumable.is_under_way(uploads):
-        return resumable.began(call, uploads[0])
+    """Answer for what an attempt before made."""
     (file,) = await files_of(call, principal, uploads)
     return await _told(call, principal, file)
 
