@@ -60,7 +60,7 @@ COMPILE = $(UV) pip compile --quiet --universal --python-version 3.11 --generate
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 lock: $(UV) ## compile requirements/*.lock from pyproject.toml; ARGS=--upgrade
-	$(COMPILE) pyproject.toml --extra gunicorn --group build --group test --output-file requirements/test.lock $(ARGS)
+	$(COMPILE) pyproject.toml --extra gunicorn --extra rclone --group build --group test --output-file requirements/test.lock $(ARGS)
 	$(COMPILE) pyproject.toml --constraint requirements/test.lock --output-file requirements/serve.lock
 	$(COMPILE) --group build --constraint requirements/test.lock --output-file requirements/build.lock
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from tests.clients.fronts import ADMIN_TOKEN, start_nginx, start_server
+from tests.servers.mega.launch import FakeMega
 
 HERE = Path(__file__).parent
 
@@ -113,3 +114,10 @@ def node(require_program: Callable[[str], str], node_folder: Path) -> Callable[.
         return subprocess.run([program, *arguments], cwd=node_folder, capture_output=True, check=False, timeout=50)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def mega(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FakeMega]:
+    """A MEGA on this machine. All tests share it: make accounts of your own, and `clear()` it first."""
+    with FakeMega(tmp_path_factory.mktemp("mega")) as running:
+        yield running

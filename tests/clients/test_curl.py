@@ -90,7 +90,8 @@ def test_the_document_resumes(target: Any, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "film.mp4").write_bytes(photo.read_bytes())
     begin, send = _typed(target)
     url = _sh(f'{begin}\necho "$URL"', tmp_path).splitlines()[-1]
-    slow = send.replace("curl -X PATCH", "curl --limit-rate 1M -X PATCH")
+    slow = send.replace("| curl", "| (head -c 2000000; sleep 60) | curl")  # it can't end before it is broken off
+    assert slow != send
     script = f"TOKEN={target.token}; URL={url}\n"
     broken_off(["sh", "-c", f"cd {tmp_path}\n{script}{slow}"], lambda: _is_receiving(target, url))
     _sh(script + send, tmp_path)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from carryall.config import SettingsError, load_settings
+from carryall.config import Bucket, MegaAccount, SettingsError, load_settings
 
 RELAY = """\
 AUTH_TOKEN=default-secret-token
@@ -95,7 +95,6 @@ def test_all_four_together(tmp_path: Path, public_pem: str) -> None:
         "CACHE_TTL",
         "REQUEST_TIMES_PER_MINTUE",
         "S3_BUCKET_NAME",
-        "MEGA_EMAIL",
         "UPLOAD_FOLDER",
     ):
         assert name in told
@@ -127,10 +126,32 @@ def test_the_placeholders_are_refused_together(tmp_path: Path) -> None:
     ]
 
 
-def test_s3_is_refused_until_it_is_there(tmp_path: Path, public_pem: str) -> None:
-    """The described S3 example asks for a store that this version doesn't have."""
+def test_the_described_stores(tmp_path: Path, public_pem: str) -> None:
+    """The account makes the store mega; the bucket of a backend that isn't chosen makes none, and that is told."""
     path = tmp_path / ".env"
-    path.write_text(with_real_secrets(ALL.replace("STORAGE_BACKEND=local", "STORAGE_BACKEND=s3"), public_pem))
+    path.write_text(with_real_secrets(ALL, public_pem))
 
-    with pytest.raises(SettingsError, match="this version has no such store; it must be local"):
-        load_settings({}, path)
+    settings = load_settings({}, path)
+
+    assert list(settings.stores) == ["mega"]
+    assert isinstance(settings.stores["mega"].options, MegaAccount)
+    assert any(
+        said.startswith("Without effect: S3_BUCKET_NAME, S3_ENDPOINT_URL, S3_REGION_NAME.") for said in settings.notices
+    )
+
+
+def test_the_described_s3_example(tmp_path: Path, public_pem: str) -> None:
+    """STORAGE_BACKEND=s3 with a bucket and keys sends finished chunk sessions there."""
+    text = ALL.replace("STORAGE_BACKEND=local", "STORAGE_BACKEND=s3")
+    text = text.replace("S3_ACCESS_KEY=", "S3_ACCESS_KEY=AKIA99").replace("S3_SECRET_KEY=", "S3_SECRET_KEY=hush-hush")
+    path = tmp_path / ".env"
+    path.write_text(with_real_secrets(text, public_pem))
+
+    settings = load_settings({}, path)
+
+    bucket = settings.stores["s3"].options
+    assert isinstance(bucket, Bucket)
+    assert settings.storage_backend == "s3"
+    assert (bucket.bucket, bucket.endpoint_url, bucket.region) == ("hayula-uploads", "https://s3.example.org", "ir")
+    assert (bucket.access_key, bucket.secret_key) == ("AKIA99", "hush-hush")
+    assert settings.stores["s3"].sources["bucket"] == "alias S3_BUCKET_NAME in .env"

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from carryall.config import SETTINGS, Settings, env_example, load_settings, settings_table
 from carryall.config.documents import write_documents
-from carryall.config.notices import FOLDER_HINTS, STORE_NAMES
+from carryall.config.notices import FOLDER_HINTS
+from carryall.config.stores import KINDS, described
 from carryall.config.topics import TOPICS
 
 ROOT = Path(__file__).parents[2]
@@ -63,14 +64,26 @@ def test_both_documents_name_everything() -> None:
         for text in (*one.also, one.about, one.unit):
             assert text in table
             assert text in example
-    for name in (
-        *FOLDER_HINTS,
-        *(name for names in STORE_NAMES.values() for name in names),
-        "DATABASE_URL",
-        "CACHE_TTL",
-    ):
+    for name in (*FOLDER_HINTS, "DATABASE_URL", "CACHE_TTL"):
         assert f"`{name}`" in table
     assert all(f"## {topic.title}\n" in table and f"---- {topic.title} ----" in env_example() for topic in TOPICS)
+
+
+def test_both_documents_name_every_option_of_stores() -> None:
+    """Its name with any store's name, its other names, what it takes and does; what is required is said to be."""
+    table, example = settings_table(), " ".join(env_example().replace("\n#", "").split())
+
+    for kind in KINDS.values():
+        for one in described(kind.kind, kind):
+            name = one.env.replace(f"_{kind.kind.upper()}_", "_<NAME>_", 1)
+            assert f"| `{name}` |" in table
+            assert f"{name}: {one.about}" in example
+            assert re.fullmatch(r"[A-Z].+\.|rclone.+\.", one.about), one.name
+            for text in (*one.also, one.about, one.wants):
+                assert text in table
+                assert text in example
+        assert f"### {kind.title}\n" in table
+    assert "| required |" in table
 
 
 def test_the_example_changes_nothing(tmp_path: Path) -> None:
@@ -79,5 +92,7 @@ def test_the_example_changes_nothing(tmp_path: Path) -> None:
     path.write_text(env_example(), encoding="utf-8")
     assert load_settings({}, path).model_dump() == Settings().model_dump()
 
-    path.write_text(re.sub(r"^#(?=CARRYALL_)", "", env_example(), flags=re.MULTILINE), encoding="utf-8")
-    assert load_settings({}, path).model_dump() == Settings().model_dump()
+    path.write_text(re.sub(r"^#(?=[A-Z0-9_]+=)", "", env_example(), flags=re.MULTILINE), encoding="utf-8")
+    settings = load_settings({}, path)
+    assert settings.model_dump() == Settings().model_dump()
+    assert not settings.stores

@@ -85,3 +85,38 @@ def test_folder_hints_are_no_reason_to_refuse(tmp_path: Path) -> None:
     """The described systems' folders are never served, so the data folder may be in them, or be one."""
     for hint in (tmp_path, tmp_path / "data"):
         check_folders(settings(tmp_path / "data", **dict.fromkeys(FOLDER_HINTS, str(hint))))
+
+
+def other_disk(data: Path, root: Path, web: Path | None = None) -> Settings:
+    """Load with a second local store."""
+    return settings(data, web, CARRYALL_STORE_DISK2_KIND="local", CARRYALL_STORE_DISK2_ROOT=str(root))
+
+
+def test_a_store_s_folder_is_apart(tmp_path: Path) -> None:
+    """It neither contains the data folder, the served one or another store's, nor lies in one of them."""
+    (tmp_path / "web").mkdir()
+    check_folders(other_disk(tmp_path / "data", tmp_path / "disk2", tmp_path / "web"))
+
+    for root in ("data", "data/disk2", "", "web", "web/disk2"):
+        with pytest.raises(
+            SettingsError, match=r"CARRYALL_STORE_DISK2_ROOT is .* contains the other; they must be apart"
+        ):
+            check_folders(other_disk(tmp_path / "data", tmp_path / root, tmp_path / "web"))
+    twice = {"CARRYALL_STORE_DISK3_KIND": "local", "CARRYALL_STORE_DISK3_ROOT": str(tmp_path / "disk2" / "x")}
+    second = {"CARRYALL_STORE_DISK2_KIND": "local", "CARRYALL_STORE_DISK2_ROOT": str(tmp_path / "disk2")}
+    with pytest.raises(SettingsError, match="the folder of store disk2 contains the other"):
+        check_folders(settings(tmp_path / "data", **second, **twice))
+
+
+def test_a_store_s_folder_is_ours_alone(tmp_path: Path) -> None:
+    """What a store made, and what a new disk has, is fine; anything else might be swept, so it is refused."""
+    root = tmp_path / "disk2"
+    for name in ("00", "ff", "lost+found"):
+        (root / name).mkdir(parents=True)
+    check_folders(other_disk(tmp_path / "data", root))
+
+    (root / "holiday.jpg").write_text("")
+    with pytest.raises(SettingsError, match=r"'holiday.jpg' is in it; name a folder that is empty"):
+        check_folders(other_disk(tmp_path / "data", root))
+    with pytest.raises(SettingsError, match="it must be a folder, and that is a file"):
+        check_folders(other_disk(tmp_path / "data", root / "holiday.jpg"))

@@ -75,6 +75,8 @@ def test_every_alias_reaches_its_setting(alias: str, name: str, public_pem: str,
         "jwt_audience": "else",
         "webhook_url": "http://main.internal/hook",
         "complete_wait_s": "2.5",
+        "relay_wait_s": "7",
+        "relay_repeat_s": "0",
     }
     value = values.get(name, "RS256" if name == "jwt_algorithm" else "local")
     others = {"CARRYALL_JWT_ISSUER": "i", "CARRYALL_JWT_AUDIENCE": "a"} if name.startswith("jwt_public") else {}
@@ -205,7 +207,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     assert "CARRYALL_PORT in .env is 'http': it must be a whole number from 1 to 65535." in told
     assert "CARRYALL_NONE in .env is no setting." in told
     assert "CARRYALL_JWT_AUDIENCE (or EXPECTED_JWT_AUDIENCE) is not set" in told
-    assert "STORAGE_BACKEND is 's3': this version has no such store; it must be local." in told
+    assert "STORAGE_BACKEND is 's3': no store s3 is set up. There is local; set S3_BUCKET_NAME" in told
     assert "AUTH_TOKEN can't be used: it is shorter than 8 characters" in told
     assert "--workers is '400': it must be a whole number from 1 to 64." in told
     assert str(caught.value) == "The settings can't be used:\n- " + "\n- ".join(caught.value.problems)

@@ -38,21 +38,21 @@ def test_the_misspelt_rate_is_read() -> None:
     assert "CARRYALL_USER_REQUESTS_PER_MINUTE" in settings.notices[0]
 
 
-def test_stores_that_are_not_there() -> None:
-    """Names of stores that this version doesn't have are listed, one notice for each store, without values."""
-    said = notices(S3_ACCESS_KEY="AKIA99", S3_BUCKET_NAME="mine", MEGA_EMAIL="a@example.org", MEGA_PASSWORD="pa55")
+def test_a_store_that_is_set_up_by_half() -> None:
+    """A bucket without keys and half an account make no store; that is told, one notice for each, without values."""
+    said = notices(S3_BUCKET_NAME="mine77", S3_REGION_NAME="ir", MEGA_EMAIL="ann@example.org")
 
     assert len(said) == 2
-    assert said[0].startswith("Without effect: S3_ACCESS_KEY, S3_BUCKET_NAME. This version has no store s3")
-    assert said[1].startswith("Without effect: MEGA_EMAIL, MEGA_PASSWORD. This version has no store mega")
-    assert not any(value in text for text in said for value in ("AKIA99", "pa55"))
+    assert said[0].startswith("Without effect: S3_BUCKET_NAME, S3_REGION_NAME. They make the store s3 when")
+    assert said[1].startswith("Without effect: MEGA_EMAIL. They make the store mega when both")
+    assert not any(value in text for text in said for value in ("mine77", "ann@"))
 
 
-def test_stores_that_are_there_are_not_mentioned(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Once a version has the store, its names are no news."""
-    monkeypatch.setattr("carryall.config.notices.STORES", ("local", "s3"))
-
-    assert notices(S3_BUCKET_NAME="mine") == ()
+def test_stores_that_are_there_are_not_mentioned() -> None:
+    """Names that do what they are for are no news."""
+    assert notices(MEGA_EMAIL="ann@example.org", MEGA_PASSWORD="pa55") == ()
+    assert notices(S3_BUCKET_NAME="mine", S3_ACCESS_KEY="AKIA99", S3_SECRET_KEY="hush") == ()
+    assert notices(S3_BUCKET_NAME="mine", STORAGE_BACKEND="s3") == ()
 
 
 def test_folders_are_hints() -> None:

@@ -247,10 +247,15 @@ def test_the_gallery_path_is_free(value: str) -> None:
     assert "belongs to other routes" in problem(UPLOAD_URL_PATH=value)
 
 
-def test_only_stores_that_are_there() -> None:
-    """STORAGE_BACKEND=s3 is refused, and what is there is named."""
-    assert load(STORAGE_BACKEND="LOCAL").storage_backend == "local"
-    assert problem(STORAGE_BACKEND="s3") == "STORAGE_BACKEND is 's3': this version has no such store; it must be local."
+@pytest.mark.parametrize("name", ["CARRYALL_TARGET", "STORAGE_BACKEND", "CARRYALL_RELAY_SERVICE"])
+def test_only_stores_that_are_there(name: str) -> None:
+    """Files are sent to stores that are set up, in any case; another one is refused, and what is there is named."""
+    assert getattr(load(**{name: " Local "}), name.lower().removeprefix("carryall_")) == "local"
+    assert problem(**{name: "any:local,photos"}) == (
+        f"{name} is 'any:local,photos': no store photos is set up. There is local; set CARRYALL_STORE_PHOTOS_KIND to "
+        "make one."
+    )
+    assert "Write store names with commas between them" in problem(**{name: "a,,b"})
 
 
 @pytest.mark.parametrize("name", ["CARRYALL_WEBHOOK_URL", "CARRYALL_JWKS_URL"])

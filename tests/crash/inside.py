@@ -86,9 +86,9 @@ def later(environment: Mapping[str, str], ahead: timedelta) -> View:
     async def tidied(house: House) -> View:
         await _until_alone(house)
         await house.expire.abort_one_shots()
-        await house.runner.run_due()
+        await house.run_due()
         await house.expire.run()
-        await house.runner.run_due()
+        await house.run_due()
         await house.expire.sweep()
         return await _view(house)
 

@@ -2,11 +2,12 @@
 
 import hashlib
 import shutil
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -19,24 +20,31 @@ from carryall.leases.process import ProcessLeases
 from carryall.model.account import Usage
 from carryall.model.file import File
 from carryall.model.principal import ALL_SCOPES, Kind, Plan, Principal, Scope
+from carryall.model.target import Target
 from carryall.model.upload import Declared, Upload
 from carryall.model.work import Event
 from carryall.operations.admit import Admission
 from carryall.operations.announce import Announce
+from carryall.operations.cache import Cache
 from carryall.operations.completion import Completion
+from carryall.operations.deliver import Deliver
 from carryall.operations.doctor import Doctor, Finding
 from carryall.operations.erase import Erase
 from carryall.operations.expire import Expire
 from carryall.operations.files import Files
+from carryall.operations.heal import Heal
 from carryall.operations.ingest import Door, DoorRules
 from carryall.operations.inspect import Inspection
 from carryall.operations.jobs import Bell
+from carryall.operations.placing import Targets
 from carryall.operations.queue import Queue
+from carryall.operations.reading import Reader
 from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
 from carryall.ports.catalog_files import FileQuery
 from carryall.ports.leases import Leases
+from carryall.ports.store import Store
 from carryall.rates.memory import MemoryRates
 from carryall.staging import disk
 from carryall.staging.disk import DiskStaging
@@ -75,6 +83,7 @@ class House:
     files: Files
     expire: Expire
     erase: Erase
+    deliver: Deliver
     doctor: Doctor
     queue: Queue
     announce: Announce
@@ -160,8 +169,17 @@ async def house_on(
     is_durable: bool = False,
     wrap: Wrap = lambda plug: plug,
     make_leases: Callable[[SqliteCatalog], Leases] = lambda _: ProcessLeases(),
+    others: Mapping[str, Store] = MappingProxyType({}),
+    target: str = "local",
+    keep_bytes: int | None = 0,
 ) -> AsyncIterator[House]:
-    """Furnish a house on a folder; on the same folder again, it is another process. `wrap` goes around each plug."""
+    """Furnish a house on a folder; on the same folder again, it is another process. `wrap` goes around each plug.
+
+    Args:
+        others: stores beside the built-in one; the caller's to close.
+        target: where files go unless they say something else.
+        keep_bytes: the room for local copies that no target asks for; None keeps all.
+    """
     catalog = SqliteCatalog(folder / "catalog.db", is_durable=is_durable)
     staging = DiskStaging(folder / "staging", is_durable=is_durable)
     store = LocalStore("local", folder / "files", is_durable=is_durable)
@@ -173,7 +191,7 @@ async def house_on(
     world = World(
         catalog=wrap(catalog),
         staging=wrap(staging),
-        stores={"local": wrap(store)},
+        stores={"local": wrap(store), **others},
         leases=make_leases(catalog),
         rates=MemoryRates(),
         secrets=Vault("a key for tests only", clock),
@@ -182,15 +200,30 @@ async def house_on(
         ids=RandomIds(short_length=8),
     )
     try:
-        yield furnished(world, folder, clock, telemetry, checkpoints or Checkpoints())
+        yield furnished(
+            world,
+            folder,
+            clock,
+            telemetry,
+            checkpoints or Checkpoints(),
+            target=Target.parse(target),
+            keep_bytes=keep_bytes,
+        )
     finally:
         catalog.close()
         staging.close()
-        store.close()
+        await store.close()
 
 
 def furnished(
-    world: World, folder: Path, clock: ManualClock, telemetry: CollectingTelemetry, checkpoints: Checkpoints
+    world: World,
+    folder: Path,
+    clock: ManualClock,
+    telemetry: CollectingTelemetry,
+    checkpoints: Checkpoints,
+    *,
+    target: Target,
+    keep_bytes: int | None = 0,
 ) -> House:
     """Wire the verbs."""
     told: list[Event] = []
@@ -199,12 +232,13 @@ def furnished(
         Bell(),
         subscriber=Listener(told),
         wants=lambda event: event.type == "file.stored",
-        complete=lambda event: replace(event, data={**event.data, "url": "https://here"}),
+        complete=lambda event, _: replace(event, data={**event.data, "url": "https://here"}),
     )
     admission = Admission(world)
     completion = Completion(world, Inspection(sniff), announce)
-    door = Door(world, admission, completion, DoorRules(EXPIRY, checkpoints, "local"))
-    serve = Serve(world)
+    door = Door(world, admission, completion, DoorRules(EXPIRY, checkpoints, Targets(world.stores, target)))
+    heal, cache = Heal(world, announce), Cache(world, announce, limit_bytes=keep_bytes)
+    serve = Serve(world, Reader(world, heal, cache))
     return House(
         world=world,
         door=door,
@@ -212,6 +246,7 @@ def furnished(
         files=Files(world, serve, announce),
         expire=Expire(world, door, announce, admin=ADMIN, sweep_after=SWEEP_AFTER),
         erase=Erase(world),
+        deliver=Deliver(world, announce, heal, cache),
         doctor=Doctor(world),
         queue=Queue(world),
         announce=announce,

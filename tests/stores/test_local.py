@@ -5,6 +5,7 @@ import errno
 import os
 import stat
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ class TestLocalStore(StoreContract):
         store = LocalStore("local", tmp_path)
         store.prepare()
         yield store
-        store.close()
+        await store.close()
 
 
 class TestCopyingStore(TestLocalStore):
@@ -45,7 +46,7 @@ async def store(tmp_path: Path) -> AsyncIterator[LocalStore]:
     made = LocalStore("local", tmp_path / "files")
     made.prepare()
     yield made
-    made.close()
+    await made.close()
 
 
 def refuse_links(monkeypatch: pytest.MonkeyPatch, reason: int) -> None:
@@ -72,11 +73,11 @@ def keys(tmp_path: Path) -> list[str]:
 
 async def test_on_one_file_system_nothing_is_copied(store: LocalStore, tmp_path: Path) -> None:
     """A put is a link: it costs the same for a byte and for a terabyte."""
-    path = source(tmp_path, b"x")
+    given = source(tmp_path, b"x")
 
-    await store.put("key", path, size=1, media_type="text/plain")
+    await store.put("key", given)
 
-    assert path.samefile(next((tmp_path / "files").glob("*/key")))
+    assert given.path.samefile(next((tmp_path / "files").glob("*/key")))
 
 
 async def test_the_name_is_durable_before_put_returns(
@@ -94,23 +95,23 @@ async def test_the_name_is_durable_before_put_returns(
         calls.append(f"fsync {opened(fd).parent.name}")
         fsync(fd)
 
-    path = source(tmp_path, b"x")
+    given = source(tmp_path, b"x")
     monkeypatch.setattr(os, "link", linking)
     monkeypatch.setattr(os, "fsync", syncing)
 
-    await store.put("key", path, size=1, media_type="text/plain")
+    await store.put("key", given)
 
     assert ["link", "fsync files"] == calls
 
 
-def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_new_folders_are_durable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every folder that was made on the way is synced, and the one that it was made in (threats 3.1)."""
     synced: list[Path] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(opened(fd)))
     made = LocalStore("local", tmp_path / "new" / "data" / "files")
 
     made.prepare()
-    made.close()
+    await made.close()
 
     assert {tmp_path, tmp_path / "new", tmp_path / "new/data", tmp_path / "new/data/files"} <= set(synced)
 
@@ -119,18 +120,18 @@ async def test_a_name_that_couldnt_be_synced_is_taken_away(
     store: LocalStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The next sync of the folder would keep nothing of it, and say that it did; a new name it syncs (fault 6)."""
-    path, fsync = source(tmp_path, b"x"), os.fsync
+    given, fsync = source(tmp_path, b"x"), os.fsync
 
     def fail(_: int) -> None:
         raise OSError(errno.EIO, "EIO")
 
     monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(StoreError):
-        await store.put("key", path, size=1, media_type="text/plain")
+        await store.put("key", given)
     assert [] == keys(tmp_path)
 
     monkeypatch.setattr(os, "fsync", fsync)
-    await store.put("key", path, size=1, media_type="text/plain")
+    await store.put("key", given)
     assert ["key"] == keys(tmp_path)
 
 
@@ -153,7 +154,7 @@ async def test_a_copy_is_durable_before_it_has_its_name(
     monkeypatch.setattr(os, "fsync", syncing)
     monkeypatch.setattr(os, "replace", renaming)
 
-    await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"x"))
 
     (shard,) = (path.parent.name for path in (tmp_path / "files").glob("*/key"))
     assert ["fsync key.half", "rename key.half key", f"fsync {shard}"] == calls
@@ -165,9 +166,9 @@ async def test_where_there_are_no_links_it_copies(
 ) -> None:
     """Another file system, one without hard links, and too many links are all the same to the caller."""
     refuse_links(monkeypatch, reason)
-    path = source(tmp_path, pattern(3_000_000))
+    given = source(tmp_path, pattern(3_000_000))
 
-    await store.put("key", path, size=3_000_000, media_type="text/plain")
+    await store.put("key", given)
 
     assert pattern(3_000_000) == await stored_bytes(store, "key", 0, 3_000_000)
     assert ["key"] == keys(tmp_path)
@@ -178,11 +179,11 @@ async def test_what_a_killed_copy_left_is_no_hindrance(
 ) -> None:
     """A half copy of an earlier process is thrown away, and never served."""
     refuse_links(monkeypatch, errno.EXDEV)
-    await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"x"))
     (stored,) = (tmp_path / "files").glob("*/key")
     stored.rename(stored.with_name("key.half"))
 
-    await store.put("key", source(tmp_path, b"whole", "two"), size=5, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"whole", "two"))
 
     assert ["key"] == keys(tmp_path)
     assert b"whole" == await stored_bytes(store, "key", 0, 5)
@@ -193,7 +194,7 @@ async def test_a_full_disk_is_no_room(store: LocalStore, tmp_path: Path, monkeyp
     refuse_links(monkeypatch, errno.ENOSPC)
 
     with pytest.raises(NoRoom) as raised:
-        await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+        await store.put("key", source(tmp_path, b"x"))
 
     assert raised.value.retry_after_s
     assert [] == keys(tmp_path)
@@ -206,7 +207,7 @@ async def test_a_broken_disk_can_be_tried_again(
     refuse_links(monkeypatch, errno.EIO)
 
     with pytest.raises(StoreError) as raised:
-        await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+        await store.put("key", source(tmp_path, b"x"))
 
     assert raised.value.retryable
     assert str(tmp_path) not in raised.value.message
@@ -214,7 +215,7 @@ async def test_a_broken_disk_can_be_tried_again(
 
 async def test_a_file_that_shrank_is_an_error(store: LocalStore, tmp_path: Path) -> None:
     """A reader of a damaged file gets an error, never a shorter file."""
-    await store.put("key", source(tmp_path, b"12345"), size=5, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"12345"))
     next((tmp_path / "files").glob("*/key")).write_bytes(b"123")
 
     with pytest.raises(StoreError):
@@ -223,10 +224,10 @@ async def test_a_file_that_shrank_is_an_error(store: LocalStore, tmp_path: Path)
 
 async def test_a_link_in_place_of_a_file_is_refused(store: LocalStore, tmp_path: Path) -> None:
     """Nothing is read through a symbolic link (threat 27)."""
-    await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"x"))
     (stored,) = (tmp_path / "files").glob("*/key")
     stored.unlink()
-    stored.symlink_to(source(tmp_path, b"secret", "secret"))
+    stored.symlink_to(source(tmp_path, b"secret", "secret").path)
 
     with pytest.raises(StoreError):
         await store.open("key", 0, 6)
@@ -234,17 +235,18 @@ async def test_a_link_in_place_of_a_file_is_refused(store: LocalStore, tmp_path:
 
 async def test_a_link_in_place_of_the_source_is_refused(store: LocalStore, tmp_path: Path) -> None:
     """Nothing is stored through a symbolic link, either."""
-    path = tmp_path / "link"
-    path.symlink_to(source(tmp_path, b"secret", "secret"))
+    real = source(tmp_path, b"secret", "secret")
+    given = replace(real, path=tmp_path / "link")
+    given.path.symlink_to(real.path)
 
     with pytest.raises(StoreError):
-        await store.put("key", path, size=6, media_type="text/plain")
+        await store.put("key", given)
 
 
 async def test_reading_early_ends_leaves_no_descriptor(store: LocalStore, tmp_path: Path) -> None:
     """A client that goes away after the first chunk costs no descriptor."""
     size = 3 << 20
-    await store.put("key", source(tmp_path, pattern(size)), size=size, media_type="text/plain")
+    await store.put("key", source(tmp_path, pattern(size)))
     before = open_files()
 
     for _ in range(20):
@@ -257,7 +259,7 @@ async def test_reading_early_ends_leaves_no_descriptor(store: LocalStore, tmp_pa
 
 async def test_who_stops_waiting_leaves_no_descriptor(store: LocalStore, tmp_path: Path) -> None:
     """A file that was opened for a request that is gone is closed."""
-    await store.put("key", source(tmp_path, b"x"), size=1, media_type="text/plain")
+    await store.put("key", source(tmp_path, b"x"))
     before = open_files()
     for _ in range(40):
         opening = asyncio.ensure_future(store.open("key", 0, 1))

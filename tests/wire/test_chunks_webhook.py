@@ -156,7 +156,7 @@ async def store(house: wiring.House, external_id: str = "0") -> str:
     """Complete one session; give the file's id."""
     door = house.context.door
     declared = Declared(name="a.mp3", door="chunks", external_id=external_id)
-    upload = await door.open(ALICE, declared, is_resumable=True, store="local")
+    upload = await door.open(ALICE, declared, is_resumable=True)
     await door.receive(ALICE, upload.id, Bytes(), mode=Mode.REPLACE)
     return (await door.complete(ALICE, upload.id, segment_count=1)).id
 
@@ -167,9 +167,9 @@ async def test_a_failed_notification_is_tried_again(house: wiring.House, receive
     await store(house)
     seen = []
     for _ in range(4):
-        await house.runner.run_due()
+        await house.run_due()
         seen.append(len(receiver.told))
-        await house.runner.run_due()  # nothing is due before its time
+        await house.run_due()  # nothing is due before its time
         assert seen[-1] == len(receiver.told)
         clock.time += BACK_OFF
     assert [1, 2, 3, 3] == seen
@@ -186,16 +186,16 @@ async def test_a_notification_outlives_the_server(house: wiring.House, receiver:
     await store(house)
     settings = house.settings
     async with wiring.build(settings).open() as another:
-        await another.runner.run_due()
+        await another.run_due()
     assert 1 == len(receiver.told)
 
 
 async def test_a_notification_can_be_repeated(house: wiring.House, receiver: Receiver) -> None:
     """`carryall webhooks replay` sends the same event again, with the same id."""
     await store(house)
-    await house.runner.run_due()
+    await house.run_due()
     await house.announce.replay(json.loads(receiver.told[0][2])["id"])
-    await house.runner.run_due()
+    await house.run_due()
     assert 2 == len(receiver.told)
     assert receiver.told[0][2] == receiver.told[1][2]
 
@@ -206,7 +206,7 @@ async def test_ids_and_urls_are_the_main_services(
 ) -> None:
     """The id is the number that the main service gave, and the URL begins with BASE_URL."""
     await store(house, given)
-    await house.runner.run_due()
+    await house.run_due()
     data = json.loads(receiver.told[0][2])["data"]
     expected = {"main_service_file_id": told, "url": f"https://files.example.org/upload/download/{given}"}
     assert expected == {name: data[name] for name in expected}

@@ -18,6 +18,7 @@ OPERATIONS = {
     ("/v1/uploads/{upload_id}", "get"), ("/v1/uploads/{upload_id}", "head"),
     ("/v1/uploads/{upload_id}", "patch"), ("/v1/uploads/{upload_id}", "delete"),
     ("/v1/uploads/{upload_id}", "options"),
+    ("/v1/deliveries", "get"), ("/v1/files/{file_id}/copies/{store}/retry", "post"), ("/v1/events", "get"),
     ("/v1/me", "get"),
     ("/v1/users", "get"), ("/v1/users", "post"),
     ("/v1/users/{name}", "get"), ("/v1/users/{name}", "patch"), ("/v1/users/{name}", "delete"),

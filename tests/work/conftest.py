@@ -8,6 +8,7 @@ import pytest
 
 from carryall.catalog.migrate import migrate_sqlite
 from carryall.catalog.sqlite import SqliteCatalog
+from carryall.leases.process import ProcessLeases
 from carryall.operations.queue import Queue
 from carryall.testing.fakes import ManualClock
 
@@ -30,5 +31,5 @@ async def catalog(tmp_path: Path) -> AsyncIterator[SqliteCatalog]:
 
 @pytest.fixture
 def queue(catalog: SqliteCatalog, clock: ManualClock) -> Queue:
-    """Give a queue; of the world it needs the catalog and the clock alone."""
-    return Queue(SimpleNamespace(catalog=catalog, clock=clock))  # type: ignore[arg-type]
+    """Give a queue; of the world it needs the catalog, the clock and the process's name alone."""
+    return Queue(SimpleNamespace(catalog=catalog, clock=clock, leases=ProcessLeases("here")))  # type: ignore[arg-type]

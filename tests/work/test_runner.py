@@ -1,6 +1,7 @@
 """Jobs are claimed, run, tried again, given up visibly, and drained."""
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import timedelta
@@ -12,7 +13,7 @@ from carryall.catalog.sqlite import SqliteCatalog
 from carryall.model.errors import CarryallError, Missing, StoreError, Unavailable
 from carryall.model.work import Job, JobState
 from carryall.operations.jobs import Bell
-from carryall.operations.queue import LEASE, Queue
+from carryall.operations.queue import LEASE, LONGEST_WAIT, Queue
 from carryall.testing.fakes import CollectingTelemetry, ManualClock
 from carryall.work import runner as runner_module
 from carryall.work.runner import Runner, Verbs, back_off
@@ -38,8 +39,9 @@ def telemetry() -> CollectingTelemetry:
 def make(queue: Queue, bell: Bell, telemetry: CollectingTelemetry) -> Run:
     """Make a runner with these verbs, by kind; expire and sweep do nothing unless they are given."""
 
-    def made(verbs: Verbs | None = None, *, lanes: int = 4) -> Runner:
-        return Runner(queue, {"expire": nothing, "sweep": nothing, **(verbs or {})}, bell, telemetry, lanes=lanes)
+    def made(verbs: Verbs | None = None, *, lanes: int = 4, **which: Any) -> Runner:
+        idle = {periodic.kind: nothing for periodic in PERIODIC}
+        return Runner(queue, {**idle, **(verbs or {})}, bell, telemetry, lanes=lanes, **which)
 
     return made
 
@@ -78,17 +80,19 @@ async def job(catalog: SqliteCatalog, job_id: str = "job") -> Job:
 @pytest.mark.parametrize(
     ("attempts", "jitter", "seconds"), [(1, 0, 10), (2, 0, 20), (5, 0, 160), (9, 0, 2560), (10, 0, 3600), (99, 1, 4500)]
 )
-def test_waits_grow(attempts: int, jitter: float, seconds: float) -> None:
+def test_waits_grow(monkeypatch: pytest.MonkeyPatch, attempts: int, jitter: float, seconds: float) -> None:
     """From ten seconds to an hour, spread by up to a quarter."""
-    assert timedelta(seconds=seconds) == back_off(attempts, jitter)
+    monkeypatch.setattr(random, "random", lambda: jitter)
+
+    assert timedelta(seconds=seconds) == back_off(attempts)
 
 
 async def test_a_job_is_done_once(make: Run, catalog: SqliteCatalog, clock: ManualClock, telemetry: Any) -> None:
     """It runs with what its row says, and not again."""
     seen: list[Any] = []
 
-    async def verb(payload: Any) -> None:
-        seen.append(payload)
+    async def verb(given: Job) -> None:
+        seen.append(given.payload)
 
     await add(catalog, clock)
     assert 1 == await make({"erase": verb}).run_due()
@@ -181,9 +185,9 @@ async def test_two_runners_share_the_work(make: Run, catalog: SqliteCatalog, clo
     """Each job runs once, whoever takes it."""
     seen: list[str] = []
 
-    async def verb(payload: Any) -> None:
+    async def verb(given: Job) -> None:
         await asyncio.sleep(0)
-        seen.append(payload["id"])
+        seen.append(given.id)
 
     for number in range(20):
         await add(catalog, clock, str(number))
@@ -201,8 +205,8 @@ async def test_a_ring_wakes_the_runner(make: Run, catalog: SqliteCatalog, clock:
     """A job that a request has queued is begun at once, not at the next poll; so is one rung for while it looked."""
     done: asyncio.Queue[str] = asyncio.Queue()
 
-    async def verb(payload: Any) -> None:
-        done.put_nowait(payload["id"])
+    async def verb(given: Job) -> None:
+        done.put_nowait(given.id)
 
     runner = make({"erase": verb})
     task = await running(runner)
@@ -221,10 +225,10 @@ async def test_lanes_bound_what_runs(make: Run, catalog: SqliteCatalog, clock: M
     started: list[str] = []
     changed = asyncio.Event()
 
-    async def verb(payload: Any) -> None:
-        started.append(payload["id"])
+    async def verb(given: Job) -> None:
+        started.append(given.id)
         changed.set()
-        await gates[payload["id"]].wait()
+        await gates[given.id].wait()
 
     for number in range(5):
         await add(catalog, clock, str(number))
@@ -250,8 +254,8 @@ async def test_draining_waits_for_what_runs(make: Run, catalog: SqliteCatalog, c
     """Nothing new is begun; what runs may end; what doesn't end in time is left to the next runner."""
     started, gate = [asyncio.Event() for _ in range(2)], asyncio.Event()
 
-    async def verb(payload: Any) -> None:
-        number = int(payload["id"])
+    async def verb(given: Job) -> None:
+        number = int(given.id)
         started[number].set()
         await (gate if number == 0 else asyncio.Event()).wait()
 
@@ -271,6 +275,82 @@ async def test_draining_waits_for_what_runs(make: Run, catalog: SqliteCatalog, c
     assert [JobState.DONE, JobState.RUNNING, JobState.QUEUED] == [
         (await job(catalog, job_id)).state for job_id in ("0", "1", "late")
     ]
+
+
+async def test_what_runs_lets_go_of_its_provider(make: Run, catalog: SqliteCatalog, clock: ManualClock) -> None:
+    """A job that is told to leave may still close what it has open: draining waits for that, too, if not for long."""
+    started, closed = asyncio.Event(), []
+
+    async def verb(_: Job) -> None:
+        try:
+            started.set()
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            closed.append("a connection")
+
+    await add(catalog, clock)
+    runner = make({"erase": verb})
+    task = await running(runner)
+    await started.wait()
+
+    await runner.drain(timedelta(seconds=0.01))
+
+    assert ["a connection"] == closed
+    assert JobState.RUNNING is (await job(catalog)).state
+    await task
+
+
+async def test_a_slow_kind_holds_up_no_other(make: Run, catalog: SqliteCatalog, clock: ManualClock) -> None:
+    """Kinds with a runner of their own are taken by that one alone; the other one takes all the rest."""
+    ran: list[str] = []
+
+    async def verb(given: Job) -> None:
+        ran.append(given.id)
+
+    verbs = {"deliver": verb, "erase": verb}
+    for kind in ("deliver:slow", "deliver:gone", "erase"):
+        await add(catalog, clock, kind, kind)
+
+    await make(verbs, but=["deliver:slow"]).run_due()
+    assert {"deliver:gone", "erase"} == set(ran)
+
+    await make(verbs, kind="deliver:slow").run_due()
+    assert "deliver:slow" == ran[-1]
+
+
+async def test_a_runner_of_one_kind_plans_nothing(make: Run, catalog: SqliteCatalog, clock: ManualClock) -> None:
+    """The periodic jobs are the other runner's."""
+    runner = make(kind="deliver:s3")
+    task = await running(runner)
+    await runner.drain(MINUTE)
+    await task
+
+    assert {} == await catalog.read(lambda tx: tx.jobs.counts())
+
+
+async def test_a_provider_is_asked_again_within_the_hour(make: Run, catalog: SqliteCatalog, clock: ManualClock) -> None:
+    """It says when to come back, in a day even; but a job beyond the horizon would be due at once (threat 30)."""
+    error = StoreError("Full for today.", retryable=True, retry_after_s=86_400)
+    await add(catalog, clock)
+
+    await make({"erase": failing(error)}).run_due()
+
+    assert LONGEST_WAIT == (await job(catalog)).run_at - clock.now()
+    assert 0 == await make({"erase": nothing}).run_due()
+
+
+async def test_jobs_of_a_process_that_is_gone_are_taken_back(
+    make: Run, catalog: SqliteCatalog, clock: ManualClock, queue: Queue
+) -> None:
+    """Nobody waits for the leases of the dead; what the living run stays theirs."""
+    for job_id, node in (("dead", "dead"), ("alive", "alive")):
+        await add(catalog, clock, job_id, state=JobState.RUNNING, leased_until=clock.now() + LEASE, node=node)
+
+    assert 1 == await queue.take_back(lambda node: node == "dead")
+
+    assert 1 == await make({"erase": nothing}).run_due()
+    assert [JobState.DONE, JobState.RUNNING] == [(await job(catalog, one)).state for one in ("dead", "alive")]
 
 
 async def test_periodic_jobs_come_again(make: Run, clock: ManualClock) -> None:
@@ -320,7 +400,7 @@ async def test_a_periodic_job_is_never_given_up(make: Run, catalog: SqliteCatalo
 async def test_a_job_that_outlives_its_lease_isnt_begun_twice(
     make: Run, catalog: SqliteCatalog, clock: ManualClock, bell: Bell
 ) -> None:
-    """A sweep over millions of files takes its time: the runner that still works on it renews its lease."""
+    """A sweep over millions of files takes its time: the runner that still works on it begins no second one."""
     begun, gate, beside = [0], asyncio.Event(), asyncio.Event()
 
     async def slow(_: Any) -> None:
@@ -339,12 +419,38 @@ async def test_a_job_that_outlives_its_lease_isnt_begun_twice(
     bell.ring()
     await beside.wait()
 
-    assert clock.now() + LEASE == (await job(catalog)).leased_until
     assert [1] == begun
     gate.set()
     await runner.drain(MINUTE)
     await task
     assert JobState.DONE is (await job(catalog)).state
+
+
+async def test_leases_are_renewed(
+    make: Run, catalog: SqliteCatalog, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that takes longer than its lease keeps it while its runner lives: another process finds nothing to do."""
+    monkeypatch.setattr(runner_module, "_RENEW_S", 0.01)
+    gate = asyncio.Event()
+
+    async def slow(_: Job) -> None:
+        await gate.wait()
+
+    await add(catalog, clock)
+    first = make({"erase": slow})
+    task = await running(first)
+    for _ in range(3):
+        before = clock.now()
+        async with asyncio.timeout(5):
+            while (await job(catalog)).leased_until != before + LEASE:
+                await asyncio.sleep(0.001)
+        clock.advance(LEASE - timedelta(microseconds=1))
+        assert 0 == await make({"erase": nothing}, but=[periodic.kind for periodic in PERIODIC]).run_due()
+
+    gate.set()
+    await first.drain(MINUTE)
+    await task
+    assert (JobState.DONE, 1) == ((await job(catalog)).state, (await job(catalog)).attempts)
 
 
 async def test_a_catalog_that_fails_for_a_while(

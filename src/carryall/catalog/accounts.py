@@ -10,6 +10,7 @@ from sqlalchemy import Connection, RowMapping, bindparam, delete, insert, select
 from carryall.catalog.tables import plans, tokens, users
 from carryall.model.account import Token, User
 from carryall.model.principal import Plan, Scope
+from carryall.model.target import Target
 
 _BY_DIGEST = select(tokens).where(tokens.c.digest == bindparam("digest"))
 
@@ -116,17 +117,21 @@ def _limits(plan: Plan) -> dict[str, Any]:
     values = asdict(plan)
     del values["name"]
     values["retention"] = plan.retention // timedelta(seconds=1) if plan.retention else None
-    values["extensions"] = sorted(plan.extensions) if plan.extensions is not None else None
+    for name in ("extensions", "stores"):
+        values[name] = sorted(getattr(plan, name)) if getattr(plan, name) is not None else None
+    values["target"] = str(plan.target) if plan.target else None
     return values
 
 
 def _plan(name: str, limits: dict[str, Any]) -> Plan:
-    retention, extensions = limits["retention"], limits["extensions"]
+    retention, target = limits["retention"], limits.get("target")
+    sets = {n: frozenset(limits[n]) for n in ("extensions", "stores") if limits.get(n) is not None}
     return Plan(
         **{
             **limits,
+            **sets,
             "name": name,
             "retention": timedelta(seconds=retention) if retention else None,
-            "extensions": frozenset(extensions) if extensions is not None else None,
+            "target": Target.parse(target) if target else None,
         }
     )

@@ -29,7 +29,8 @@ from sqlalchemy.sql.functions import FunctionElement
 
 from carryall.catalog.tables import EPOCH, MICROSECOND, Time, Words, copies, files, links
 from carryall.model.file import Copy, CopyState, File
-from carryall.ports.catalog_files import FileQuery
+from carryall.model.target import Target
+from carryall.ports.catalog_files import CopyQuery, FileQuery
 
 _ADD = insert(files)
 _ADD_COPY = insert(copies)
@@ -43,7 +44,14 @@ _BY_EXTERNAL = select(files).where(files.c.owner == bindparam("owner"), files.c.
 _EXPIRED = (
     select(files).where(files.c.expires_at <= bindparam("now")).order_by(files.c.expires_at).limit(bindparam("most"))
 )
-_HOLDS = select(copies.c.file_id).where(copies.c.store == bindparam("store"), copies.c.key == bindparam("key")).limit(1)
+_HOLDS = (
+    select(copies.c.file_id)
+    .where(
+        copies.c.store == bindparam("store"),
+        or_(copies.c.key == bindparam("key"), copies.c.location == bindparam("key")),
+    )
+    .limit(1)
+)
 _COUNT_DOWNLOAD = (
     update(files)
     .where(files.c.id == bindparam("b_id"))
@@ -86,7 +94,7 @@ class FileRows:
 
     def add(self, file: File) -> None:
         """Write a new file with its copies."""
-        values = asdict(file)
+        values = {**asdict(file), "target": str(file.target)}
         del values["copies"]
         self._connection.execute(_ADD, values)
         for copy in file.copies:
@@ -132,6 +140,20 @@ class FileRows:
         statement = select(func.count()).select_from(files).where(*_conditions(query))
         return int(self._connection.execute(statement).scalar_one())
 
+    def deliveries(self, query: CopyQuery) -> Sequence[tuple[File, Copy]]:
+        """Give the copies that fit, each with its file."""
+        statement = (
+            select(copies.c.file_id, copies.c.store)
+            .join(files, files.c.id == copies.c.file_id)
+            .where(*_copy_conditions(query))
+            .order_by(files.c.created_at.desc(), files.c.id.desc(), copies.c.store)
+            .limit(query.limit)
+        )
+        found = self._connection.execute(statement).all()
+        by_id = {file.id: file for file in self._files(select(files).where(files.c.id.in_({row[0] for row in found})))}
+        pairs = ((by_id[file_id], by_id[file_id].copy_in(store)) for file_id, store in found)
+        return [(file, copy) for file, copy in pairs if copy is not None]
+
     def rename(self, file_id: str, name: str) -> None:
         """Set the name."""
         self._connection.execute(update(files).where(files.c.id == file_id).values(name=name))
@@ -151,6 +173,24 @@ class FileRows:
         here = and_(copies.c.file_id == file_id, copies.c.store == copy.store)
         if self._connection.execute(update(copies).where(here).values(values)).rowcount == 0:
             self._connection.execute(_ADD_COPY, values)
+
+    def note_sent(self, file_id: str, store: str, sent_bytes: int) -> bool:
+        """Write how far a delivery is."""
+        here = and_(copies.c.file_id == file_id, copies.c.store == store, copies.c.state == CopyState.DELIVERING)
+        return self._connection.execute(update(copies).where(here).values(sent_bytes=sent_bytes)).rowcount > 0
+
+    def remove_copy(self, file_id: str, store: str) -> None:
+        """Remove one copy's row."""
+        self._connection.execute(delete(copies).where(copies.c.file_id == file_id, copies.c.store == store))
+
+    def aim(self, file_id: str, target: Target) -> None:
+        """Set where a file is to be."""
+        self._connection.execute(update(files).where(files.c.id == file_id).values(target=str(target)))
+
+    def with_content(self, owner: str, sha256: str, *, since: datetime) -> Sequence[File]:
+        """Give an owner's files of this content."""
+        same = (files.c.owner == owner, files.c.sha256 == sha256, files.c.created_at >= since)
+        return self._files(select(files).where(*same).order_by(files.c.created_at.desc(), files.c.id))
 
     def remove(self, file_id: str) -> None:
         """Remove a file, its copies and its links."""
@@ -186,8 +226,13 @@ class FileRows:
         return found
 
 
+def files_found(connection: Connection, statement: Select[Any]) -> list[File]:
+    """Give the files that a statement over their table finds, with their copies, in its order."""
+    return FileRows(connection)._files(statement)  # noqa: SLF001  # this module's own
+
+
 def _file(row: RowMapping, of_file: Sequence[Copy]) -> File:
-    values: dict[str, Any] = dict(row)
+    values: dict[str, Any] = {**row, "target": Target.parse(row["target"])}
     return File(**values, copies=tuple(of_file))
 
 
@@ -216,6 +261,23 @@ def _conditions(query: FileQuery) -> list[ColumnElement[bool]]:
         found.append(func.coalesce(files.c.last_read_at, files.c.created_at) < query.idle_since)
     if query.alive_at:
         found.append(or_(files.c.expires_at.is_(None), files.c.expires_at > query.alive_at))
+    return found
+
+
+def _copy_conditions(query: CopyQuery) -> list[ColumnElement[bool]]:
+    equal = {
+        copies.c.store: query.store,
+        files.c.owner: query.owner,
+        files.c.id: query.file_id,
+        files.c.external_id: query.external_id,
+    }
+    found: list[ColumnElement[bool]] = [copies.c.state.in_(query.states), copies.c.is_cache.is_(False)]
+    found += [column == value for column, value in equal.items() if value is not None]
+    if query.after is not None:
+        at, file_id, store = query.after
+        is_of_same = and_(files.c.created_at == EPOCH + MICROSECOND * at, files.c.id == file_id)
+        after = _beyond(files.c.created_at, (at, file_id), is_down=True)
+        found.append(or_(after, and_(is_of_same, copies.c.store > store)))
     return found
 
 

@@ -18,6 +18,8 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    false,
+    text,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -96,7 +98,7 @@ uploads = Table(
     Column("id", Words(32), primary_key=True),
     Column("owner", Words(200), nullable=False),
     Column("declared", JSON, nullable=False),
-    Column("store", Words(64), nullable=False),
+    Column("target", Words(), nullable=False),
     Column("limit_bytes", BigInteger),
     Column("reserved_bytes", BigInteger, nullable=False),
     Column("is_resumable", Boolean, nullable=False),
@@ -146,11 +148,14 @@ files = Table(
     Column("downloads", BigInteger, nullable=False, server_default="0"),
     Column("downloaded_bytes", BigInteger, nullable=False, server_default="0"),
     Column("metadata", JSON, nullable=False),
+    Column("target", Words(), nullable=False, server_default="local"),
+    Column("gives_up", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("owner", "path", name="files_one_per_path"),
     UniqueConstraint("owner", "external_id", name="files_one_per_external_id"),
     Index("files_by_owner", "owner", "created_at", "id"),
     Index("files_by_door", "door", "created_at", "id"),
     Index("files_by_expiry", "expires_at"),
+    Index("files_by_content", "owner", "sha256", "created_at"),
 )
 
 copies = Table(
@@ -158,13 +163,24 @@ copies = Table(
     metadata,
     Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), primary_key=True),
     Column("store", Words(64), primary_key=True),
-    Column("key", Words(200), nullable=False),
+    Column("key", Words(), nullable=False),
     Column("state", Words(16), nullable=False),
+    Column("location", Words(), nullable=False, server_default=text("''")),
+    Column("tag", Words()),
     Column("link", Words()),
+    Column("sent_bytes", BigInteger, nullable=False, server_default="0"),
     Column("attempts", Integer, nullable=False),
     Column("error", Words()),
+    Column("error_code", Words(64)),
+    Column("next_try_at", Time),
     Column("stored_at", Time),
+    Column("checked_at", Time),
+    Column("is_cache", Boolean, nullable=False, server_default=false()),
     Index("copies_by_key", "store", "key"),
+    Index("copies_by_location", "store", "location"),
+    Index("copies_by_state", "store", "state", "file_id"),
+    Index("copies_by_check", "store", "checked_at"),
+    Index("copies_by_cache", "store", "is_cache"),
 )
 
 links = Table(
@@ -296,6 +312,7 @@ jobs = Table(
     Column("max_attempts", Integer, nullable=False),
     Column("run_at", Time, nullable=False),
     Column("leased_until", Time),
+    Column("node", Words(32)),
     Column("created_at", Time, nullable=False),
     Column("finished_at", Time),
     Column("error", Words()),
@@ -314,5 +331,6 @@ events = Table(
     Column("created_at", Time, nullable=False),
     Index("events_by_owner", "owner", "id"),
     Index("events_by_time", "created_at"),
+    Index("events_by_subject", "subject", "id"),
     sqlite_autoincrement=True,
 )

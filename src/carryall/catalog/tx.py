@@ -5,6 +5,7 @@ from functools import cached_property
 from sqlalchemy import Connection
 
 from carryall.catalog.accounts import PlanRows, TokenRows, UserRows
+from carryall.catalog.copies import CopyRows
 from carryall.catalog.errands import ErrandRows
 from carryall.catalog.files import FileRows
 from carryall.catalog.hits import HitRows
@@ -30,6 +31,11 @@ class SqlTx:
     def files(self) -> FileRows:
         """Bytes that arrived."""
         return FileRows(self._connection)
+
+    @cached_property
+    def copies(self) -> CopyRows:
+        """Copies, across files."""
+        return CopyRows(self._connection)
 
     @cached_property
     def links(self) -> LinkRows:

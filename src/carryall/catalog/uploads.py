@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, RowMapping, bindparam, delete, func, insert, select, update
 
 from carryall.catalog.tables import segments, uploads
+from carryall.model.target import Target
 from carryall.model.upload import Declared, Segment, State, Upload
 
 _ADD = insert(uploads)
@@ -78,7 +79,7 @@ class UploadRows:
             {
                 "id": upload.id,
                 "owner": upload.owner,
-                "store": upload.store,
+                "target": str(upload.target),
                 "limit_bytes": upload.limit_bytes,
                 "is_resumable": upload.is_resumable,
                 "created_at": upload.created_at,
@@ -166,6 +167,7 @@ def _upload(row: RowMapping, found: Sequence[Row[Any]]) -> Upload:
         **{
             **values,
             "declared": _declared(values["declared"]),
+            "target": Target.parse(values["target"]),
             "state": State(values["state"]),
             "segments": {row.idx: _segment(row) for row in found},
         }

@@ -1,11 +1,24 @@
 """Rows of jobs and events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    RowMapping,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from carryall.catalog.tables import events, jobs
 from carryall.model.work import Event, Job, JobState
@@ -32,6 +45,7 @@ _DUE = (
 # writer; PostgreSQL would number two transactions first and let either of them end first. The key: "event".
 _IN_LINE = select(func.pg_advisory_xact_lock(0x65_76_65_6E_74))
 _NEXT = select(func.min(jobs.c.run_at)).where(jobs.c.state == JobState.QUEUED)
+_RUNNING = jobs.c.state == JobState.RUNNING
 
 
 class JobRows:
@@ -44,6 +58,11 @@ class JobRows:
         """Write a new job."""
         self._connection.execute(insert(jobs), {**asdict(job), "state": job.state.value})
 
+    def put(self, job: Job) -> None:
+        """Write a job anew, unless it runs."""
+        self.remove(job.id)
+        self.ensure(job)
+
     def ensure(self, job: Job) -> None:
         """Write a job unless one with its id is there."""
         if self.get(job.id) is None:
@@ -54,30 +73,64 @@ class JobRows:
         row = self._connection.execute(select(jobs).where(jobs.c.id == job_id)).mappings().first()
         return _job(row) if row else None
 
-    def claim(self, now: datetime, *, lease: timedelta, horizon: timedelta, limit: int) -> Sequence[Job]:
+    def claim(
+        self,
+        now: datetime,
+        *,
+        lease: timedelta,
+        horizon: timedelta,
+        limit: int,
+        node: str,
+        kind: str | None = None,
+        but: Collection[str] = (),
+    ) -> Sequence[Job]:
         """Take due jobs for this runner."""
         found = []
         bounds = {"now": now, "horizon": now + horizon, "most": limit}
-        for row in self._connection.execute(_DUE, bounds).mappings().all():
+        for row in self._connection.execute(_DUE.where(_of_kind(kind, but)), bounds).mappings().all():
             job = replace(
-                _job(row), state=JobState.RUNNING, leased_until=now + lease, attempts=int(row["attempts"]) + 1
+                _job(row),
+                state=JobState.RUNNING,
+                leased_until=now + lease,
+                node=node,
+                attempts=int(row["attempts"]) + 1,
             )
-            self._set(job.id, state=job.state.value, leased_until=job.leased_until, attempts=job.attempts)
+            self._set(job.id, state=job.state.value, leased_until=job.leased_until, node=node, attempts=job.attempts)
             found.append(job)
         return found
 
+    def renew(self, job_ids: Sequence[str], node: str, leased_until: datetime) -> None:
+        """Move the end of leases."""
+        ours = (jobs.c.id.in_(job_ids), jobs.c.node == node, _RUNNING)
+        self._connection.execute(update(jobs).where(*ours).values(leased_until=leased_until))
+
+    def nodes(self) -> Sequence[str]:
+        """Give the nodes that run jobs."""
+        found = self._connection.execute(select(jobs.c.node).where(_RUNNING, jobs.c.node.is_not(None)).distinct())
+        return found.scalars().all()
+
+    def take_back(self, nodes: Sequence[str], now: datetime) -> int:
+        """Queue what these nodes ran."""
+        theirs = update(jobs).where(_RUNNING, jobs.c.node.in_(nodes))
+        anew = {"state": JobState.QUEUED.value, "leased_until": None, "node": None, "run_at": now}
+        return self._connection.execute(theirs.values(anew)).rowcount
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job that doesn't run."""
+        self._connection.execute(delete(jobs).where(jobs.c.id == job_id, not_(_RUNNING)))
+
     def finish(self, job_id: str, now: datetime) -> None:
         """Mark a job as done."""
-        self._set(job_id, state=JobState.DONE.value, leased_until=None, finished_at=now, error=None)
+        self._set(job_id, state=JobState.DONE.value, leased_until=None, node=None, finished_at=now, error=None)
 
     def retry(self, job_id: str, *, run_at: datetime, error: str | None) -> None:
         """Queue a job again."""
         anew: dict[str, Any] = {} if error else {"attempts": 0}
-        self._set(job_id, state=JobState.QUEUED.value, leased_until=None, run_at=run_at, error=error, **anew)
+        self._set(job_id, state=JobState.QUEUED.value, leased_until=None, node=None, run_at=run_at, error=error, **anew)
 
     def fail(self, job_id: str, now: datetime, error: str) -> None:
         """Give a job up."""
-        self._set(job_id, state=JobState.FAILED.value, leased_until=None, finished_at=now, error=error)
+        self._set(job_id, state=JobState.FAILED.value, leased_until=None, node=None, finished_at=now, error=error)
 
     def find(self, *, kind: str | None = None, state: str | None = None, limit: int = 100) -> Sequence[Job]:
         """Give jobs, newest first."""
@@ -93,9 +146,9 @@ class JobRows:
         statement = select(jobs.c.kind, jobs.c.state, func.count()).group_by(jobs.c.kind, jobs.c.state)
         return {(kind, state): int(number) for kind, state, number in self._connection.execute(statement)}
 
-    def next_due(self) -> datetime | None:
+    def next_due(self, kind: str | None = None, *, but: Collection[str] = ()) -> datetime | None:
         """Give when the next queued job may run."""
-        return self._connection.execute(_NEXT).scalar()
+        return self._connection.execute(_NEXT.where(_of_kind(kind, but))).scalar()
 
     def forget_done(self, before: datetime) -> int:
         """Remove jobs that were done before."""
@@ -126,6 +179,12 @@ class EventRows:
         row = self._connection.execute(select(events).where(events.c.id == event_id)).mappings().first()
         return Event(**row) if row else None
 
+    def of(self, event_type: str, subject: str) -> Event | None:
+        """Give the last event of a type about a subject."""
+        about = select(events).where(events.c.subject == subject, events.c.type == event_type)
+        row = self._connection.execute(about.order_by(events.c.id.desc()).limit(1)).mappings().first()
+        return Event(**row) if row else None
+
     def after(self, event_id: int, *, owner: str | None, limit: int) -> Sequence[Event]:
         """Give the events that came after one."""
         statement = select(events).where(events.c.id > event_id).order_by(events.c.id).limit(limit)
@@ -141,6 +200,10 @@ class EventRows:
     def forget(self, before: datetime) -> int:
         """Remove older events."""
         return self._connection.execute(delete(events).where(events.c.created_at < before)).rowcount
+
+
+def _of_kind(kind: str | None, but: Collection[str]) -> ColumnElement[bool]:
+    return jobs.c.kind.not_in(but) if kind is None else jobs.c.kind == kind
 
 
 def _job(row: RowMapping) -> Job:

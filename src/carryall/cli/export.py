@@ -108,7 +108,7 @@ async def _linked(house: "House", file: "File", target: Path) -> bool:
     copy = file.stored_copy(local.name)
     try:
         if copy is not None:
-            await asyncio.to_thread(os.link, local.path(copy.key), target)
+            await asyncio.to_thread(os.link, local.path(copy.location), target)
     except OSError:  # another file system, or one without hard links, or lost bytes: a copy tells which
         return False
     return copy is not None

@@ -53,9 +53,9 @@ def visible(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
-def count_text(number: int, noun: str) -> str:
-    """Give a number of things: "1 file", "2 files"."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def count_text(number: int, noun: str, nouns: str = "") -> str:
+    """Give a number of things: "1 file", "2 files"; `nouns` where an s isn't enough."""
+    return f"{number} {noun}" if number == 1 else f"{number} {nouns or noun + 's'}"
 
 
 def size_text(size: int) -> str:

@@ -41,8 +41,8 @@ def _with_kept(loaded: "Settings", row: "Row") -> "Row":
     """Say of a secret that isn't set that the data folder has it, or will."""
     import os
 
+    from carryall.config.fields import MASK
     from carryall.config.secrets_store import KEPT, SOURCE
-    from carryall.config.settings import MASK
 
     if row.name not in KEPT or getattr(loaded, row.name) is not None:
         return row

@@ -29,7 +29,7 @@ def work(
     from carryall.cli.setup import in_house, prepared_settings, require_data
 
     if once:
-        done = in_house(lambda house: house.runner.run_due())
+        done = in_house(lambda house: house.run_due())
         say(f"{count_text(done, 'job')} ran.")
         return
     from carryall.wiring import build, start_logs

@@ -2,10 +2,12 @@
 
 import textwrap
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from carryall.config import notices
 from carryall.config.fields import Described, Topic, describe
+from carryall.config.stores import FILE_ENDING, KINDS, StoreOptions, described
 from carryall.config.topics import TOPICS
 
 RULES = (
@@ -18,6 +20,17 @@ RULES = (
 )
 """How names and values are read."""
 
+STORES = (
+    "A store is named by its settings: CARRYALL_STORE_PHOTOS_BUCKET sets the option BUCKET of the store photos.",
+    "Names have letters and digits. Options are those of the store's KIND.",
+    "The KIND may be left out where a store is called like it: s3, mega, rclone.",
+    "The store local is always there: the folder files in the data folder. It can't be set.",
+    f"A secret can stand in a file instead: the same name with {FILE_ENDING} at its end, and the file's path.",
+    "Several stores may be of one kind. Unknown options are errors.",
+)
+"""How stores are named. More: docs/stores/index.md."""
+
+_ANY = "<NAME>"
 _WIDTH = 100
 
 
@@ -34,6 +47,8 @@ def env_example() -> str:
     for topic in TOPICS:
         parts.append(f"# ---- {topic.title} ----\n{_comment(_intro(topic))}")
         parts += [_example(one) for one in describe(topic)]
+    parts.append("\n".join(("# ---- Stores ----", *(_comment(rule) for rule in STORES))))
+    parts += ["\n".join(_family(kind)) for kind in KINDS.values()]
     return "\n\n".join(parts) + "\n"
 
 
@@ -42,6 +57,23 @@ def _example(one: Described) -> str:
     if one.also:
         facts += f" Also read: {', '.join(one.also)}."
     return f"{_comment(one.about)}\n{_comment(facts)}\n#{one.env}={one.default}"
+
+
+def _family(kind: type[StoreOptions]) -> Iterator[str]:
+    """Write the options of one kind of store; the names of described systems can be uncommented."""
+    yield _comment(f"{kind.title}: {_intro(kind)}")
+    for one in _options(kind):
+        yield _comment(f"{one.env}: {one.about} Takes {_wanted(one)}. {_default(one)}.")
+        yield from (f"#{name}=" for name in one.also)
+
+
+def _options(kind: type[StoreOptions]) -> tuple[Described, ...]:
+    known = described(kind.kind, kind)
+    return tuple(replace(one, env=one.env.replace(f"_{kind.kind.upper()}_", f"_{_ANY}_", 1)) for one in known)
+
+
+def _default(one: Described) -> str:
+    return "Required" if one.is_required else f"Default: {one.default or 'not set'}"
 
 
 def _comment(text: str) -> str:
@@ -74,13 +106,18 @@ def _lines() -> Iterator[str]:
         yield from ("", f"## {topic.title}", "", _intro(topic), "")
         yield from ("| name | also read | takes | default | what it does |", "|---|---|---|---|---|")
         yield from (_row(one) for one in describe(topic))
+    yield from ("", "## Stores", "", *(f"- {rule}" for rule in STORES))
+    for kind in KINDS.values():
+        yield from ("", f"### {kind.title}", "", _intro(kind), "")
+        yield from ("| name | also read | takes | default | what it does |", "|---|---|---|---|---|")
+        yield from (_row(one) for one in _options(kind))
     yield from ("", "## Names without effect", "", "| name | why |", "|---|---|")
     yield from _without_effect()
 
 
 def _row(one: Described) -> str:
     also = ", ".join(f"`{name}`" for name in one.also)
-    default = f"`{one.default}`" if one.default else "not set"
+    default = "required" if one.is_required else f"`{one.default}`" if one.default else "not set"
     cells = [f"`{one.env}`", also, _wanted(one), default, one.about]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
@@ -90,6 +127,4 @@ def _without_effect() -> Iterator[str]:
     yield f"| {hints} | Everything is in the data folder (`CARRYALL_DATA_DIR`); it may be one of these, never served. |"
     yield "| `DATABASE_URL` | The catalog is a database of Carryall's own: `CARRYALL_DATABASE_URL`. |"
     yield "| `CACHE_TTL` | Answers are never taken from a cache that could be stale. |"
-    for store, names in notices.STORE_NAMES.items():
-        yield f"| {', '.join(f'`{name}`' for name in names)} | This version has no store {store}. |"
     yield "| `CARRYALL_TEST_…` | Reserved for the project's own tests. |"

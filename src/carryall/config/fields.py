@@ -1,10 +1,23 @@
 """What a setting is: its default, what it accepts, and what is said about it."""
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar, Union, get_args, get_origin, overload
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Generic,
+    Literal,
+    NamedTuple,
+    TypeVar,
+    Union,
+    get_args,
+    get_origin,
+    overload,
+)
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.fields import FieldInfo
@@ -12,8 +25,11 @@ from pydantic.fields import FieldInfo
 from carryall.model.errors import CarryallError
 
 PREFIX = "CARRYALL_"
+MASK = "••••••"
+DEFAULT = "default"
 KIB = 1024
 MIB = 1024 * KIB
+MOST_MIB = 2.0**40  # an exbibyte: far above every disk, and its bytes still fit a database's 64-bit integer
 
 Bytes = TypeVar("Bytes", int, int | None)
 
@@ -26,6 +42,15 @@ class SettingsError(CarryallError):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("The settings can't be used:\n" + "\n".join(f"- {problem}" for problem in self.problems))
+
+
+class Row(NamedTuple):
+    """One line of `carryall settings`: where the value comes from, and the value, unless it is a secret."""
+
+    name: str
+    env: str
+    value: str
+    source: str
 
 
 def setting(
@@ -43,6 +68,7 @@ def setting(
 
     Args:
         about: one sentence (or two) for the person who sets it.
+        default: `...` where it has to be set.
         also: other environment names that are read, the preferred one first.
         unit: what a number counts.
         secret: never shown, not even in errors.
@@ -59,6 +85,11 @@ def setting(
         "most": most,
     }
     return Field(default, description=about, repr=not secret, ge=least, le=most, json_schema_extra=said)
+
+
+def in_mib(about: str, *, default: float | None, also: Sequence[str] = ()) -> Any:
+    """Declare a size in MiB."""
+    return setting(about, default=default, also=also, unit="MiB", least=0.001, most=MOST_MIB)
 
 
 class InBytes(Generic[Bytes]):
@@ -102,6 +133,7 @@ class Described:
         also: the other names, the preferred one first.
         default: as it would be written into the environment; "" where nothing is set.
         wants: what a right value looks like: "a whole number from 1 to 65535".
+        is_required: it has no default, and must be set.
     """
 
     name: str
@@ -112,6 +144,7 @@ class Described:
     about: str
     wants: str
     is_secret: bool
+    is_required: bool
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -121,7 +154,7 @@ class Described:
 
 def describe(topic: type[Topic]) -> tuple[Described, ...]:
     """Return the settings of one topic, in the order in which they are written."""
-    return tuple(_described(name, topic.model_fields[name]) for name in topic.__annotations__ if name != "title")
+    return tuple(_described(name, field) for name, field in topic.model_fields.items())
 
 
 def _described(name: str, field: FieldInfo) -> Described:
@@ -131,10 +164,11 @@ def _described(name: str, field: FieldInfo) -> Described:
         env=PREFIX + name.upper(),
         also=tuple(said["also"]),
         unit=said["unit"],
-        default=written(field.default),
+        default="" if field.is_required() else written(field.default),
         about=field.description or "",
         wants=said["wants"] or _wants(_bare(field.annotation), said["least"], said["most"]),
         is_secret=said["secret"],
+        is_required=field.is_required(),
     )
 
 
@@ -172,3 +206,19 @@ def written(value: object) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value)
+
+
+def shown(one: Described, value: object) -> str:
+    """Return a value that may be printed: secrets masked, and passwords and queries in URLs too."""
+    text = written(value)
+    if not text:
+        return "not set"
+    if one.is_secret:
+        return MASK
+    if one.name == "jwt_public_key":  # somebody may have pasted a private key or a shared secret
+        label = re.match(r"\s*-----BEGIN [A-Z ]+-----", text)
+        return f"{label[0].strip()} {MASK}" if label else MASK
+    if one.name.endswith("_url"):
+        text = re.sub(r"//[^/?#]*@", f"//{MASK}@", text)
+        text = re.sub(r"\?.*", f"?{MASK}", text, flags=re.DOTALL)
+    return text

@@ -1,48 +1,28 @@
 """Read the settings: from arguments, the environment and a .env file, in that order."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 from pathlib import Path
 from typing import Any
 
-from dotenv.parser import parse_stream
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
 
 from carryall.config import notices
-from carryall.config.fields import PREFIX, Described, SettingsError
-from carryall.config.settings import DEFAULT, MASK, SETTINGS, Settings, contradictions, shown
+from carryall.config.fields import DEFAULT, PREFIX, Described, SettingsError
+from carryall.config.named_stores import Found, read_stores
+from carryall.config.places import LONGEST_SHOWN, Given, Place, file_place, look_up, place_of, read_named_file, sentence
+from carryall.config.settings import SETTINGS, Settings, contradictions
+from carryall.config.stores import BUILT_IN, NAME
+from carryall.model.errors import Malformed
+from carryall.model.target import Target
 
 RESERVED_PREFIX = "CARRYALL_TEST_"
-LARGEST_KEY_FILE_BYTES = 64 * 1024
-LONGEST_SHOWN = 80
 
 _BY_NAME = {one.name: one for one in SETTINGS}
 _KNOWN = frozenset(name for one in SETTINGS for name in one.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Somewhere that names were set. `label` is "env" or the file's name; `values` leaves out the empty ones."""
-
-    label: str
-    names: frozenset[str]
-    values: Mapping[str, str]
-
-    def call(self, name: str) -> str:
-        """Return the name as a person would find it."""
-        return name if self.label == "env" else f"{name} in {self.label}"
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value that somebody set: what they call it, and the source that `carryall settings` prints."""
-
-    value: Any
-    called: str
-    source: str
+_OF_STORES = f"{PREFIX}STORE_"
+_SENDING = ("target", "storage_backend", "relay_service")
 
 
 def load_settings(
@@ -62,43 +42,17 @@ def load_settings(
         SettingsError: something can't be used; it says everything that is wrong, not only the first.
     """
     problems: list[str] = []
-    places = [_place("env", (os.environ if environ is None else environ).items()), _file_place(env_file, problems)]
+    places = [place_of("env", (os.environ if environ is None else environ).items()), file_place(env_file, problems)]
     problems += [f"{place.call(name)} is no setting. {_nearest(name)}" for place, name in _unknown(places)]
     given, overlooked = _gather(places, overrides)
     problems += _read_key_file(given)
-    settings = _checked(given, problems)
-    said = overlooked + notices.of_names({name for place in places for name in place.values})
+    targets = _targets(given)
+    found = read_stores(places, {store for target in targets.values() for store in target.stores})
+    problems += found.problems + _lost_stores(given, targets, found)
+    settings = _checked(given, problems).storing(found.stores)
+    said = overlooked + found.notices + notices.of_names({name for place in places for name in place.values})
     sources = {name: one.source for name, one in given.items()}
     return settings.remembering(sources=sources, notices=(*said, *notices.of_values(settings)))
-
-
-def _place(label: str, pairs: Iterable[tuple[str, str]]) -> Place:
-    names, values = set(), {}
-    for name, value in pairs:
-        names.add(name)
-        if value.strip():
-            values[name] = value.strip()
-    return Place(label, frozenset(names), values)
-
-
-def _file_place(path: Path | None, problems: list[str]) -> Place:
-    if path is None:
-        return _place("", ())
-    try:
-        with path.open(encoding="utf-8-sig") as lines:
-            bindings = list(parse_stream(lines))
-    except FileNotFoundError:
-        return _place(path.name, ())
-    except (OSError, UnicodeDecodeError) as exc:
-        reason = exc.strerror if isinstance(exc, OSError) else "it is no UTF-8 text"
-        problems.append(f"{path.name} can't be read: {reason}.")
-        return _place(path.name, ())
-    problems += [
-        f"Line {binding.original.line} of {path.name} can't be understood; it must look like NAME=value."
-        for binding in bindings
-        if binding.error
-    ]
-    return _place(path.name, [(binding.key, binding.value or "") for binding in bindings if binding.key])
 
 
 def _unknown(places: Sequence[Place]) -> list[tuple[Place, str]]:
@@ -106,12 +60,14 @@ def _unknown(places: Sequence[Place]) -> list[tuple[Place, str]]:
         (place, name)
         for place in places
         for name in sorted(place.names - _KNOWN)
-        if name.upper().startswith(PREFIX) and not name.startswith(RESERVED_PREFIX)
+        if name.upper().startswith(PREFIX) and not name.startswith(RESERVED_PREFIX) and not NAME.fullmatch(name)
     ]
 
 
 def _nearest(name: str) -> str:
     """Name the setting that was probably meant; by its other names too, so CARRYALL_AUTH_TOKEN finds its way."""
+    if name.upper().startswith(_OF_STORES):
+        return f"Settings of stores look like {_OF_STORES}PHOTOS_KIND: up to 24 letters and digits, then the option."
 
     def likeness(one: Described) -> float:
         asked = name.upper().removeprefix(PREFIX)
@@ -122,30 +78,21 @@ def _nearest(name: str) -> str:
 
 def _gather(places: Sequence[Place], overrides: Mapping[str, Any]) -> tuple[dict[str, Given], list[str]]:
     """Return what was given, by setting, and a sentence on each name that another one of the same place beat."""
-    given, overlooked = {}, []
+    given: dict[str, Given] = {}
+    overlooked: list[str] = []
     for one in SETTINGS:
         if overrides.get(one.name) not in (None, ""):
             flag = "--" + one.name.replace("_", "-")
             given[one.name] = Given(overrides[one.name], flag, "argument")
             continue
-        found = [(place, name) for place in places for name in one.names if name in place.values]
-        if found:
-            place, name = found[0]
-            given[one.name] = _given(one, place, name)
-            overlooked += [
-                f"{place.call(other)} is not used, because {name} says something else."
-                for home, other in found[1:]
-                if home is place and place.values[other] != place.values[name]
-            ]
+        found, said = look_up(one, places)
+        overlooked += said
+        if found is not None:
+            given[one.name] = found
     strange = sorted(overrides.keys() - _BY_NAME.keys())
     if strange:
         raise SettingsError(f"{name} is no setting. {_nearest(name)}" for name in strange)
     return given, overlooked
-
-
-def _given(one: Described, place: Place, name: str) -> Given:
-    called = place.call(name)
-    return Given(place.values[name], called, place.label if name == one.env else f"alias {called}")
 
 
 def _read_key_file(given: dict[str, Given]) -> list[str]:
@@ -155,13 +102,42 @@ def _read_key_file(given: dict[str, Given]) -> list[str]:
         return []
     if "jwt_public_key" in given:
         return [f"{given['jwt_public_key'].called} and {named.called} are both set; set one of them."]
-    try:
-        with Path(named.value).expanduser().open(encoding="ascii") as file:
-            text = file.read(LARGEST_KEY_FILE_BYTES)
-    except (OSError, RuntimeError, ValueError):  # RuntimeError: no such home; ValueError: not text, or NUL in the path
-        return [f"{named.called} is {str(named.value)!r}: it must be a PEM file that this server can read."]
+    text, problem = read_named_file(named, "a PEM file")
+    if problem is not None:
+        return [problem]
     given["jwt_public_key"] = Given(text, f"The file that {named.called} names", named.source)
     return []
+
+
+def _targets(given: Mapping[str, Given]) -> dict[str, Target]:
+    """Return where files are sent to, by setting; what can't be read is told later, with the other wrong values."""
+    targets = {}
+    for name in _SENDING:
+        try:
+            targets[name] = Target.parse(str(given[name].value)) if name in given else Target.of(BUILT_IN)
+        except Malformed:
+            continue
+    return targets
+
+
+def _lost_stores(given: Mapping[str, Given], targets: Mapping[str, Target], found: Found) -> list[str]:
+    """Return a sentence on each setting that sends files to a store that isn't there."""
+    if found.problems:  # what is wrong with the stores themselves is told already
+        return []
+    known = [BUILT_IN, *found.stores]
+    return [
+        f"{given[name].called} is {str(given[name].value)[:LONGEST_SHOWN]!r}: no store {store} is set up. "
+        f"There is {', '.join(known)}; {_HINTS.get(store, f'set {_OF_STORES}{store.upper()}_KIND to make one')}."
+        for name, target in targets.items()
+        for store in target.stores
+        if store not in known
+    ]
+
+
+_HINTS = {
+    "s3": "set S3_BUCKET_NAME, S3_ACCESS_KEY and S3_SECRET_KEY to make it",
+    "mega": "set MEGA_EMAIL and MEGA_PASSWORD to make it",
+}
 
 
 def _checked(given: Mapping[str, Given], problems: Sequence[str]) -> Settings:
@@ -171,19 +147,10 @@ def _checked(given: Mapping[str, Given], problems: Sequence[str]) -> Settings:
     try:
         settings = Settings(**values)
     except ValidationError as exc:
-        own = {str(error["loc"][0]): _sentence(error, given) for error in exc.errors() if error["loc"]}
-        raise SettingsError([*problems, *(own[name] for name in _BY_NAME if name in own)]) from exc
+        own = {str(error["loc"][0]): error for error in exc.errors() if error["loc"]}
+        wrong = {name: given.get(name, Given(one.default, one.env, DEFAULT)) for name, one in _BY_NAME.items()}
+        said = [sentence(one, wrong[name], own[name]) for name, one in _BY_NAME.items() if name in own]
+        raise SettingsError([*problems, *said]) from exc
     if problems:
         raise SettingsError(problems)
     return settings
-
-
-def _sentence(error: ErrorDetails, given: Mapping[str, Given]) -> str:
-    """Say in one sentence what was given and what would be right."""
-    one = _BY_NAME[str(error["loc"][0])]
-    wrong = given.get(one.name, Given(one.default, one.env, DEFAULT))
-    right = str(error["ctx"]["error"]) if error["type"] == "value_error" else f"it must be {one.wants}"
-    text = shown(one, wrong.value)
-    if text == MASK:
-        return f"{wrong.called} can't be used: {right}."
-    return f"{wrong.called} is {text if len(text) <= LONGEST_SHOWN else text[:LONGEST_SHOWN] + '…'!r}: {right}."

@@ -5,7 +5,6 @@ from collections.abc import Container, Iterable
 from typing import Final
 
 from carryall.config.settings import Settings
-from carryall.config.values import STORES
 
 FOLDER_HINTS: Final = (
     "BASE_FOLDER",
@@ -16,18 +15,12 @@ FOLDER_HINTS: Final = (
 )
 """Folders of the described systems. They are hints at most (decision 20)."""
 
-STORE_NAMES: Final = {
-    "s3": ("S3_ACCESS_KEY", "S3_SECRET_KEY", "S3_BUCKET_NAME", "S3_ENDPOINT_URL", "S3_REGION_NAME"),
-    "mega": ("MEGA_EMAIL", "MEGA_PASSWORD"),
-}
-"""Names that configure a store, by the store."""
-
 MISSPELT: Final = "REQUEST_TIMES_PER_MINTUE"
 
 
 def of_names(names: Container[str]) -> list[str]:
     """Return what is to be said about names that were set and that Carryall doesn't follow as one might expect."""
-    said = [*_of_stores(names)]
+    said = []
     if "DATABASE_URL" in names:
         said.append(
             "DATABASE_URL is ignored: the catalog is a database of Carryall's own, in the data folder or in the "
@@ -43,13 +36,6 @@ def of_names(names: Container[str]) -> list[str]:
             "set CARRYALL_DATA_DIR to choose where."
         )
     return said
-
-
-def _of_stores(names: Container[str]) -> Iterable[str]:
-    for store, wanted in STORE_NAMES.items():
-        found = _listing(wanted, names)
-        if found and store not in STORES:
-            yield f"Without effect: {found}. This version has no store {store}; it has {' and '.join(STORES)}."
 
 
 def _listing(wanted: Iterable[str], names: Container[str]) -> str:

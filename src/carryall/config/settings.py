@@ -1,42 +1,21 @@
 """Settings: the one frozen object that says how this server is to run."""
 
-import re
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from pydantic import PrivateAttr, model_validator
 
-from carryall.config.fields import Described, describe, written
-from carryall.config.topics import (
-    TOPICS,
-    Durability,
-    Gallery,
-    Limits,
-    Notifications,
-    OtherTokens,
-    Safety,
-    Server,
-    SignIn,
-)
-
-MASK = "••••••"
-DEFAULT = "default"
+from carryall.config.fields import DEFAULT, Described, Row, describe, shown
+from carryall.config.keeping import Delivery, Durability, Safety
+from carryall.config.stores import BUILT_IN, StoreSettings
+from carryall.config.topics import TOPICS, Gallery, Limits, Notifications, OtherTokens, Server, SignIn
 
 SETTINGS: tuple[Described, ...] = tuple(one for topic in TOPICS for one in describe(topic))
 """Every setting, in the order of the documents."""
 
 
-class Row(NamedTuple):
-    """One line of `carryall settings`: where the value comes from, and the value, unless it is a secret."""
-
-    name: str
-    env: str
-    value: str
-    source: str
-
-
-class Settings(Server, SignIn, Limits, Gallery, OtherTokens, Notifications, Safety, Durability):
+class Settings(Server, SignIn, Limits, Gallery, OtherTokens, Notifications, Safety, Durability, Delivery):
     """How this server is to run. Built once, by `load_settings`; never changed afterwards.
 
     Sizes are set in MiB (1024 * 1024 bytes) or KiB and read as whole bytes through the `…_bytes` attributes.
@@ -45,6 +24,7 @@ class Settings(Server, SignIn, Limits, Gallery, OtherTokens, Notifications, Safe
 
     _sources: Mapping[str, str] = PrivateAttr(default_factory=dict)
     _notices: tuple[str, ...] = PrivateAttr(default=())
+    _stores: Mapping[str, StoreSettings] = PrivateAttr(default_factory=dict)
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Self:
@@ -57,6 +37,16 @@ class Settings(Server, SignIn, Limits, Gallery, OtherTokens, Notifications, Safe
     def docs_enabled(self) -> bool:
         """True where the interactive API pages are served."""
         return self.environment != "production" if self.docs is None else self.docs
+
+    @property
+    def stores(self) -> Mapping[str, StoreSettings]:
+        """The named stores, in the order in which they are named; the built-in one, local, is not among them."""
+        return MappingProxyType(dict(self._stores))
+
+    @property
+    def store_names(self) -> tuple[str, ...]:
+        """The stores that files can be sent to: the built-in one first."""
+        return (BUILT_IN, *self._stores)
 
     @property
     def notices(self) -> tuple[str, ...]:
@@ -75,17 +65,24 @@ class Settings(Server, SignIn, Limits, Gallery, OtherTokens, Notifications, Safe
         copy._notices = notices  # noqa: SLF001  the same
         return copy
 
+    def storing(self, stores: Mapping[str, StoreSettings]) -> "Settings":
+        """Return the same settings with these named stores."""
+        copy = self.model_copy()
+        copy._stores = dict(stores)  # noqa: SLF001  a copy of our own
+        return copy
+
     def supplied(self, values: Mapping[str, str], *, source: str) -> "Settings":
         """Return the settings with these values, which must have been checked, in place of their own."""
         copy = self.model_copy(update=dict(values))
         return copy.remembering(sources={**self._sources, **dict.fromkeys(values, source)}, notices=self._notices)
 
     def redacted(self) -> list[Row]:
-        """Return every setting for people to look at, without secrets."""
-        return [
+        """Return every setting for people to look at, without secrets; those of the named stores last."""
+        own = [
             Row(one.name, one.env, shown(one, getattr(self, one.name)), self._sources.get(one.name, DEFAULT))
             for one in SETTINGS
         ]
+        return own + [row for store in self._stores.values() for row in store.redacted()]
 
 
 def contradictions(given: Mapping[str, Any]) -> list[str]:
@@ -105,19 +102,3 @@ def contradictions(given: Mapping[str, Any]) -> list[str]:
             "an administrator; they must differ."
         )
     return problems
-
-
-def shown(one: Described, value: object) -> str:
-    """Return a value that may be printed: secrets masked, and passwords and queries in URLs too."""
-    text = written(value)
-    if not text:
-        return "not set"
-    if one.is_secret:
-        return MASK
-    if one.name == "jwt_public_key":  # somebody may have pasted a private key or a shared secret
-        label = re.match(r"\s*-----BEGIN [A-Z ]+-----", text)
-        return f"{label[0].strip()} {MASK}" if label else MASK
-    if one.name.endswith("_url"):
-        text = re.sub(r"//[^/?#]*@", f"//{MASK}@", text)
-        text = re.sub(r"\?.*", f"?{MASK}", text, flags=re.DOTALL)
-    return text

@@ -1,34 +1,27 @@
 """Every setting, once, sorted by the need that brings a person here."""
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
-from carryall.config.fields import KIB, InBytes, Topic, setting
+from carryall.config.fields import MOST_MIB, InBytes, Topic, in_mib, setting
+from carryall.config.keeping import Delivery, Durability, Safety
 from carryall.config.values import (
     BaseUrl,
     DatabaseUrl,
+    EventTypes,
     Extensions,
     HostNames,
     ListenHost,
     LowerCased,
-    Networks,
-    Origins,
     OutboundUrl,
     PathValue,
     RsaPublicKey,
     SigningKey,
-    StoreName,
     Token,
     TokenAlgorithm,
     UpperCased,
     UrlPath,
     UserNames,
 )
-
-_MOST_MB = 2.0**40  # an exbibyte: far above every disk, and its bytes still fit a database's 64-bit integer
-
-
-def _size(about: str, *, default: float | None, also: tuple[str, ...] = ()) -> Any:
-    return setting(about, default=default, also=also, unit="MiB", least=0.001, most=_MOST_MB)
 
 
 class Server(Topic):
@@ -73,12 +66,6 @@ class Server(Topic):
     )
     docs: bool | None = setting(
         "Serve /docs, /redoc and /openapi.json; unset, they are served except in production.", default=None
-    )
-    storage_backend: StoreName = setting(
-        "The store that finished files of the chunk sessions go to.",
-        default="local",
-        also=("STORAGE_BACKEND",),
-        wants="local",
     )
     web_dir: PathValue | None = setting(
         "A folder of your own static files to serve at /static; it may not touch the data folder.", default=None
@@ -153,8 +140,8 @@ class Limits(Topic):
 
     title: ClassVar[str] = "Limits"
 
-    user_max_file_mb: float = _size("The largest file of a user.", default=10, also=("FILE_SIZE_LIMIT_MB",))
-    user_total_mb: float = _size("The room for all files of a user.", default=500, also=("TOTAL_SIZE_LIMIT_MB",))
+    user_max_file_mb: float = in_mib("The largest file of a user.", default=10, also=("FILE_SIZE_LIMIT_MB",))
+    user_total_mb: float = in_mib("The room for all files of a user.", default=500, also=("TOTAL_SIZE_LIMIT_MB",))
     user_requests_per_minute: int = setting(
         "How many requests a user may make in a minute.",
         default=100,
@@ -165,15 +152,15 @@ class Limits(Topic):
     user_retention_days: int = setting(
         "A user's file goes this long after its last download.", default=90, unit="days", least=1, most=36500
     )
-    service_max_file_mb: float | None = _size("The largest file of the service token; unset, any size.", default=None)
-    service_total_mb: float | None = _size(
+    service_max_file_mb: float | None = in_mib("The largest file of the service token; unset, any size.", default=None)
+    service_total_mb: float | None = in_mib(
         "The room for all files of the service token; unset, all there is.", default=None
     )
-    jwt_max_file_mb: float | None = _size("The largest file of another service's user; unset, any size.", default=None)
-    jwt_total_mb: float | None = _size(
+    jwt_max_file_mb: float | None = in_mib("The largest file of another service's user; unset, any size.", default=None)
+    jwt_total_mb: float | None = in_mib(
         "The room for all files of another service's user; unset, all there is.", default=None
     )
-    max_chunk_mb: float = _size("The largest chunk of a chunk session.", default=1024)
+    max_chunk_mb: float = in_mib("The largest chunk of a chunk session.", default=1024)
     max_chunks: int = setting("The most chunks of a chunk session.", default=10_000, least=1, most=1_000_000)
     max_append_mb: float | None = setting(
         "The most that one request may add to a resumable upload; 0 takes any. Unset, any is taken too, but clients "
@@ -181,7 +168,7 @@ class Limits(Topic):
         default=None,
         unit="MiB",
         least=0,
-        most=_MOST_MB,
+        most=MOST_MIB,
     )
     max_open_uploads: int = setting("How many unfinished uploads one client may have.", default=1000, least=1)
     upload_expiry_hours: float = setting(
@@ -223,8 +210,8 @@ class Gallery(Topic):
         also=("UPLOAD_URL_PATH",),
         wants="a path like /uploads",
     )
-    gallery_max_file_mb: float = _size("The largest image of a visitor.", default=20)
-    gallery_total_mb: float = _size("The room for the images of all visitors together.", default=2000)
+    gallery_max_file_mb: float = in_mib("The largest image of a visitor.", default=20)
+    gallery_total_mb: float = in_mib("The room for the images of all visitors together.", default=2000)
     gallery_max_files: int = setting("The most images in one request.", default=100, least=1, most=10_000)
     gallery_requests_per_minute: int = setting(
         "How many requests a visitor's address may make in a minute.", default=60, unit="per minute", least=1
@@ -293,93 +280,13 @@ class Notifications(Topic):
         secret=True,
         wants="at least 16 characters",
     )
+    webhook_events: EventTypes = setting(
+        "The events that are sent; file.deleted, file.damaged and copy.damaged can be, too.",
+        default=("file.stored", "copy.stored", "copy.failed"),
+    )
     trusted_hosts: HostNames = setting(
         "Hosts that may be called although their address is private, beside those in these settings.", default=()
     )
-
-
-class Safety(Topic):
-    """Bounds that keep a slow, huge or hostile request from hurting the others, and whom the server believes."""
-
-    title: ClassVar[str] = "Safety"
-
-    allowed_origins: Origins = setting(
-        "The web origins that browsers may call from.", default=("*",), also=("ALLOWED_ORIGINS",)
-    )
-    trusted_proxies: Networks = setting(
-        "The reverse proxies whose X-Forwarded headers are believed, as addresses or networks; unset, nobody's.",
-        default=(),
-    )
-    interim_104: Annotated[Literal["auto", "on", "off"], LowerCased] = setting(
-        "When an upload's address is announced while its first body comes (104): auto is never through a proxy.",
-        default="auto",
-    )
-    metrics_public: bool = setting("Serve /metrics without a token.", default=False)
-    header_s: float = setting(
-        "A request whose header doesn't end within this long is given up.",
-        default=30,
-        unit="seconds",
-        least=1,
-        most=3600,
-    )
-    body_idle_s: float = setting(
-        "A body from which nothing comes for this long is given up.", default=60, unit="seconds", least=1, most=3600
-    )
-    body_min_bytes_per_s: int = setting(
-        "A body that is slower than this over 60 s is given up; 0 takes any.",
-        default=1024,
-        unit="bytes per second",
-        least=0,
-    )
-    max_json_kb: float = setting("The largest JSON body.", default=1024, unit="KiB", least=1, most=65536)
-    form_max_fields: int = setting("The most fields of a form that are not files.", default=100, least=1, most=10_000)
-    form_max_files: int = setting("The most files in a form.", default=800, least=1, most=10_000)
-    drain_mb: float = setting(
-        "How much of a refused body is read and thrown away, so that the client sees the answer.",
-        default=4,
-        unit="MiB",
-        least=0,
-        most=1024,
-    )
-
-    max_json_bytes = InBytes[int]("max_json_kb", unit_bytes=KIB)
-    drain_bytes = InBytes[int]("drain_mb")
-
-
-class Durability(Topic):
-    """What survives a crash or a power failure, how often that is made sure, and when leftovers are swept."""
-
-    title: ClassVar[str] = "Durability"
-
-    durability: Annotated[Literal["full", "relaxed"], LowerCased] = setting(
-        "With full, what was acknowledged survives a power failure; with relaxed, which is faster, only a crash.",
-        default="full",
-    )
-    checkpoint_mb: float = _size("A running upload is made durable each time this much is new.", default=64)
-    checkpoint_s: float = setting(
-        "A running upload is made durable after this long, when enough is new.",
-        default=5,
-        unit="seconds",
-        least=0.1,
-        most=3600,
-    )
-    complete_wait_s: float = setting(
-        "How long a request of the native API waits for its file to be finished before it answers 202.",
-        default=25,
-        also=("CARRYALL_COMPLETE_WAIT",),
-        unit="seconds",
-        least=0,
-        most=3600,
-    )
-    sweep_after_s: float = setting(
-        "Staged bytes that belong to nothing are erased when they are this old.",
-        default=3600,
-        unit="seconds",
-        least=60,
-        most=31_536_000,
-    )
-
-    checkpoint_bytes = InBytes[int]("checkpoint_mb")
 
 
 TOPICS: tuple[type[Topic], ...] = (
@@ -391,4 +298,5 @@ TOPICS: tuple[type[Topic], ...] = (
     Notifications,
     Safety,
     Durability,
+    Delivery,
 )

@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from pydantic import AfterValidator, BeforeValidator
 
-STORES = ("local",)
-"""The stores that this version has."""
+from carryall.model.errors import Malformed
+from carryall.model.target import Target
 
 RESERVED_SEGMENTS = frozenset(
     {
@@ -26,9 +26,13 @@ RESERVED_SEGMENTS = frozenset(
 )
 """First path segments that routes of the server have; the gallery's own may be none of them."""
 
+TOLD_EVENTS = ("file.stored", "file.deleted", "file.damaged", "copy.stored", "copy.failed", "copy.damaged")
+"""The events that another service may be told of: those about files."""
+
 SHORTEST_TOKEN = 8
 SHORTEST_KEY = 16
 WEAKEST_RSA_BITS = 2048
+_LONGEST_PREFIX = 200  # bytes; a key has room for 1,024, and ours may use most of them
 
 PLACEHOLDER = re.compile(
     "(access|admin|api|auth|change|default|dev|example|here|insecure|it|jwt|key|me|my|password|placeholder|private|public|"
@@ -165,6 +169,13 @@ def _extensions(values: tuple[str, ...]) -> tuple[str, ...]:
     return found
 
 
+def _event_types(values: tuple[str, ...]) -> tuple[str, ...]:
+    for value in values:
+        if value not in TOLD_EVENTS:
+            raise ValueError(f"{value!r} is no event that can be told; those are {', '.join(TOLD_EVENTS)}")
+    return values
+
+
 def _url_path(value: str) -> str:
     path = value.rstrip("/")
     segments = path.split("/")[1:]
@@ -242,10 +253,50 @@ def _rs256(value: str) -> str:
     return value
 
 
-def _store(value: str) -> str:
-    if value not in STORES:
-        raise ValueError(f"this version has no such store; it must be {' or '.join(STORES)}")
+def _bucket_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]{2,254}", value):
+        raise ValueError("it must be a bucket's name: 3 letters or more, with digits and . - _ between them")
     return value
+
+
+def _key_prefix(value: str) -> str:
+    prefix = value.strip("/")
+    if not value.isprintable() or len(prefix.encode()) > _LONGEST_PREFIX or {".", ".."}.intersection(prefix.split("/")):
+        raise ValueError("it must be a path like carryall/files")
+    return prefix
+
+
+def _email(value: str) -> str:
+    if not re.fullmatch(r"[^\s@]+@[^\s@]+", value):
+        raise ValueError("it must be an e-mail address")
+    return value
+
+
+def _totp_secret(value: str) -> str:
+    """Return the secret as it is computed with: people write it in groups, and in small letters."""
+    secret = re.sub(r"[\s-]", "", value).upper().rstrip("=")
+    if not re.fullmatch(r"[A-Z2-7]{16,}", secret):
+        raise ValueError("it must be the secret itself, 16 or more of A to Z and 2 to 7; not a code of six digits")
+    return secret
+
+
+def _folder_name(value: str) -> str:
+    if "/" in value or not value.isprintable() or value in (".", ".."):
+        raise ValueError("it must be the name of one folder, without slashes")
+    return value
+
+
+def _remote(value: str) -> str:
+    if ":" not in value or not value.isprintable() or value.startswith("-"):
+        raise ValueError("it must be a remote of rclone's with a colon after its name, like drive:carryall")
+    return value
+
+
+def _target(value: str) -> str:
+    try:
+        return str(Target.parse(value))
+    except Malformed as error:
+        raise ValueError(error.message) from None
 
 
 LowerCased = BeforeValidator(_lowered)
@@ -257,6 +308,7 @@ DatabaseUrl = Annotated[str, AfterValidator(_database_url)]
 OutboundUrl = Annotated[str, AfterValidator(_outbound_url)]
 Origins = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_origins)]
 UserNames = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_user_names)]
+EventTypes = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_event_types)]
 Extensions = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_extensions)]
 HostNames = Annotated[tuple[str, ...], BeforeValidator(_listed), AfterValidator(_host_names)]
 Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], BeforeValidator(_networks), BeforeValidator(_listed)]
@@ -265,4 +317,10 @@ Token = Annotated[str, AfterValidator(token)]
 SigningKey = Annotated[str, AfterValidator(signing_key)]
 RsaPublicKey = Annotated[str, AfterValidator(_rsa_public_key)]
 TokenAlgorithm = Annotated[str, AfterValidator(_rs256), UpperCased]
-StoreName = Annotated[str, AfterValidator(_store), LowerCased]
+BucketName = Annotated[str, AfterValidator(_bucket_name)]
+KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
+Email = Annotated[str, AfterValidator(_email)]
+TotpSecret = Annotated[str, AfterValidator(_totp_secret)]
+FolderName = Annotated[str, AfterValidator(_folder_name)]
+Remote = Annotated[str, AfterValidator(_remote)]
+TargetText = Annotated[str, AfterValidator(_target)]

@@ -40,6 +40,12 @@ class Call:
         """Give a query parameter's last value."""
         return self.request.query_params.get(name)
 
+    @property
+    def target(self) -> str | None:
+        """Where the request wants its files to go (`model.target`): `?service=`, else the header Carryall-Target."""
+        asked = self.query("service")
+        return self.headers.get("carryall-target") if asked is None else asked
+
     @cached_property
     def client(self) -> str:
         """The client's address."""

@@ -12,10 +12,14 @@ from carryall.operations.accounts import Accounts
 from carryall.operations.admit import Admission
 from carryall.operations.authenticate import Authenticate
 from carryall.operations.by_flag import ByFlag
+from carryall.operations.deliver import Deliver
+from carryall.operations.deliveries import Deliveries
 from carryall.operations.errands import Errands
+from carryall.operations.events import Feed
 from carryall.operations.files import Files
 from carryall.operations.health import Health
 from carryall.operations.ingest import Door
+from carryall.operations.placing import Targets
 from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve
 from carryall.ports.clock import Clock
@@ -50,7 +54,9 @@ class HttpRules:
         drain_bytes: how much of a refused body is read and thrown away, so that the client sees the answer.
         are_short_links_open: False: /s/ asks for the owner's token.
         default_service: where relay's uploads go when they name nothing.
-        chunk_store: where chunk sessions' files go.
+        chunk_target: where chunk sessions' files go.
+        relay_wait_s: how long relay and the chunk sessions wait for the store that they promise.
+        relay_repeat_s: within this a repeated upload of the same file to relay is the same file.
         gallery_extensions: what the gallery takes, lower-case.
         gallery_path: where the gallery serves its files.
         is_gallery_list_public: True: GET /api/uploads needs no token.
@@ -73,7 +79,9 @@ class HttpRules:
     are_docs_on: bool
     are_short_links_open: bool
     default_service: str
-    chunk_store: str
+    chunk_target: str
+    relay_wait_s: float
+    relay_repeat_s: float
     max_chunk_bytes: int
     max_chunks: int
     gallery_extensions: frozenset[str]
@@ -95,6 +103,10 @@ class Context:
     """Everything that a route may use."""
 
     door: Door
+    targets: Targets
+    deliver: Deliver
+    deliveries: Deliveries
+    feed: Feed
     serve: Serve
     files: Files
     accounts: Accounts

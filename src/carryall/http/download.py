@@ -94,7 +94,7 @@ def _without_body(status: int, headers: dict[str, str]) -> Response:
     return Response(status_code=status, headers=kept)
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
     """Wait until the client has gone away."""
     while (await receive())["type"] != "http.disconnect":
         pass
@@ -133,7 +133,7 @@ class FileAnswer(Response):
             await self._start(send)
             await send({"type": "http.response.body", "body": b""})
             return
-        gone = asyncio.ensure_future(_until_gone(receive))
+        gone = asyncio.ensure_future(until_gone(receive))
         try:
             await self._stream(send, gone)
         finally:

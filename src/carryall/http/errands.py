@@ -29,6 +29,7 @@ _BARE = re.compile(r"[!#-+\--~]+", re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\])')
 # What says of a request what it is to make. A form's boundary is drawn anew each time and isn't part of it.
 _TELLING = (
+    "carryall-target",
     "content-digest",
     "content-disposition",
     "content-md5",
@@ -83,7 +84,7 @@ async def _kept(
         if attempt.answer is not None:
             return _read(attempt.answer)
         response = await work(attempt)
-        if attempt.errand_id is not None and response.status_code < 300:
+        if attempt.errand_id is not None and response.status_code < 300 and response.status_code != 202:
             await call.context.errands.answered(attempt.errand_id, _written(response))
     return response
 

@@ -49,7 +49,8 @@ _PROBLEM_TEXT = {
     429: "Too many requests.",
     502: "The store failed.",
     503: "Not now.",
-    507: "The disk is full.",
+    504: "The store stopped answering.",
+    507: "The disk or the store is full.",
 }
 
 

@@ -46,6 +46,8 @@ _BY_CODE: Mapping[str, int] = {
     "method_not_allowed": 405,
     "file_unreadable": 503,
     "disk_failed": 503,
+    "store_full": 507,
+    "store_timeout": 504,
 }
 _HTTP_CODES: Mapping[int, str] = {404: "route_not_found", 405: "method_not_allowed", 400: "malformed"}
 _CHUNKS_PATH = "/upload/"

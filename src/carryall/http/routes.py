@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 from starlette.responses import Response
 
-from carryall.http.api import by_name, files, health, links, pages, plans, tokens, users
+from carryall.http.api import by_name, deliveries, events, files, health, links, pages, plans, tokens, users
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
@@ -15,13 +15,13 @@ from carryall.http.who import is_service_call
 
 def routers(context: Context) -> list[APIRouter]:
     """Give the JSON routes."""
-    rooms = (health, pages, relay, blobs, gallery, chunks, files, links, users, plans, tokens)
+    rooms = (health, pages, relay, blobs, gallery, chunks, files, deliveries, links, users, plans, tokens)
     return [room.router(context) for room in rooms]
 
 
 def byte_routes(context: Context) -> list[ByteRoute]:
     """Give the routes that carry bytes."""
-    rooms = (relay, blobs, gallery, chunks, files, by_name, links)
+    rooms = (relay, blobs, gallery, chunks, files, by_name, links, events)
     upload = ByteRoute(
         methods=("POST",),
         path="/upload",

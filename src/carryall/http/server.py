@@ -1,18 +1,20 @@
 """The ASGI server's HTTP/1.1 protocol class: uvicorn's on httptools, with what resumable uploads need of it.
 
-Beyond uvicorn's own it offers the application two ASGI extensions:
+Beyond uvicorn's own it offers the application three ASGI extensions:
 
 - `scope["extensions"]["carryall.interim"]`: `async (status, headers) -> bool` sends an interim answer (1xx) before the
   answer. Headers are pairs of bytes. False: nothing was sent, since the answer has begun, the client is gone or slow
   to read, or it speaks HTTP/1.0.
 - `scope["extensions"]["carryall.trailers"]`: the list of the trailer fields, pairs of bytes with lower-case names. It
   is empty until the last `http.request` message was given.
+- `scope["extensions"]["carryall.stopping"]`: an asyncio.Event, set when the server waits for its connections to end.
 
 Every byte that came reaches the application before it hears that the client went away, and a client that only ended
 its own side still hears the answer. A header has to end in time, and heads, chunk headers and trailers have to end
 at all.
 """
 
+import asyncio
 import time
 from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Iterable
@@ -31,6 +33,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 INTERIM = "carryall.interim"
 TRAILERS = "carryall.trailers"
+STOPPING = "carryall.stopping"
 
 # uvicorn has one table of status lines, and these two names come from no standard library (tus 1.0.0; the IETF draft).
 STATUS_LINE[104] = b"HTTP/1.1 104 Upload Resumption Supported\r\n"
@@ -87,6 +90,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.trailer_bytes = 0
         self.is_head_over = False
         self.is_input_over = False
+        self.stopping = asyncio.Event()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first header."""
@@ -97,6 +101,11 @@ class HttpProtocol(HttpToolsProtocol):
         """Let go of the connection."""
         self._header_ended()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """Let the request that runs end, and say that it should where it has no end of its own."""
+        self.stopping.set()
+        super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came."""
@@ -208,6 +217,7 @@ class Exchange:
             scope["extensions"][INTERIM] = self.interim
         else:
             scope["extensions"] = {}
+        scope["extensions"][STOPPING] = self._connection.stopping
         await self._app(scope, self.receive, send)
 
     async def receive(self) -> ASGIReceiveEvent:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from enum import StrEnum
 
 from carryall.model.errors import Forbidden
+from carryall.model.target import Target
 
 
 class Kind(StrEnum):
@@ -42,6 +43,8 @@ class Plan:
         requests_per_minute: counted per principal; per client address where the principal is anonymous.
         retention: files go this long after their last download (after their arrival if there was none).
         extensions: lower-case file name endings that are taken, without the dot.
+        target: where files go when the request doesn't say; None: where the settings say.
+        stores: the stores that a request may name; None: all of them.
     """
 
     name: str
@@ -51,6 +54,8 @@ class Plan:
     requests_per_minute: int | None = None
     retention: timedelta | None = None
     extensions: frozenset[str] | None = None
+    target: Target | None = None
+    stores: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from carryall.model.errors import Conflict, Incomplete, Interrupted, OffsetMismatch, TooLarge, UploadClosed
+from carryall.model.target import Target
 
 _EXTENTS_PER_FENCE = 1 << 20  # a segment is replaced less often than that between two successions
 
@@ -85,6 +86,9 @@ class Declared:
         parts: the uploads that a tus final upload is made of, in order.
         raw_parts: what the client sent to name them, to be told back as it came.
         errand: the attempt at a request that may be repeated (`model.errand`), which opens it.
+        target: where the file is to go, as the client wrote it (`model.target.Target.parse`).
+        repeat_s: seconds for which the same file by the same owner for the same target is one and not two; 0: never.
+        gives_up: the file goes again as soon as a delivery fails for good (`File.gives_up`).
     """
 
     name: str
@@ -105,6 +109,9 @@ class Declared:
     parts: tuple[str, ...] = ()
     raw_parts: str | None = None
     errand: str | None = None
+    target: str | None = None
+    repeat_s: float = 0
+    gives_up: bool = False
     digests: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -117,7 +124,7 @@ class Upload:
     Attributes:
         owner: the principal's id.
         declared: what the client said.
-        store: the store that the file is promised to.
+        target: the stores that the file is promised to.
         limit_bytes: the plan's limit on one file, if there is one.
         reserved_bytes: taken from the owner's room at open, settled at complete.
         is_resumable: False for a one-shot upload, which is aborted when its request breaks.
@@ -131,7 +138,7 @@ class Upload:
     id: str
     owner: str
     declared: Declared
-    store: str
+    target: Target
     limit_bytes: int | None
     reserved_bytes: int
     is_resumable: bool

@@ -40,10 +40,12 @@ class Job:
     """Something to do later, until it is done or visibly given up.
 
     Attributes:
-        kind: which verb runs it ("announce", "erase", "discard", "expire", "sweep").
+        kind: which verb runs it ("announce", "erase", "expire", …); of what it is about, after a colon, where that has
+            runners of its own ("deliver:s3").
         payload: JSON values for that verb.
         run_at: not before this time.
         leased_until: while RUNNING, when another runner may take it over.
+        node: while RUNNING, the process that runs it; when that is gone, nobody waits for the lease.
         attempts: tries begun.
         max_attempts: tries after which it is FAILED.
         error: why the last try failed, for people.
@@ -58,5 +60,6 @@ class Job:
     attempts: int = 0
     max_attempts: int = 10
     leased_until: datetime | None = None
+    node: str | None = None
     finished_at: datetime | None = None
     error: str | None = None

@@ -1,9 +1,10 @@
 """Say what became true: an event and its jobs in the transaction, the telling after the commit."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from carryall.model.errors import Missing
+from carryall.model.file import Copy, File
 from carryall.model.work import Event, Job
 from carryall.operations.jobs import Bell
 from carryall.operations.world import World
@@ -24,7 +25,10 @@ class Telling:
 
 
 class Announce:
-    """Writes events, and tells a subscriber of those that it wants; `complete` adds what only the face knows: URLs."""
+    """Writes events, and tells a subscriber of those that it wants.
+
+    `complete` adds what only the face knows, URLs, to an event and the file that it is about, if that is still there.
+    """
 
     def __init__(
         self,
@@ -33,7 +37,7 @@ class Announce:
         *,
         subscriber: Subscriber | None,
         wants: Callable[[Event], bool],
-        complete: Callable[[Event], Event],
+        complete: Callable[[Event, File | None], Event],
     ) -> None:
         self._catalog = world.catalog
         self._clock = world.clock
@@ -43,12 +47,26 @@ class Announce:
         self._wants = wants
         self._complete = complete
 
-    def publish(self, tx: Tx, event: Event) -> Event:
-        """Write an event, and the job to tell of it, in the caller's transaction."""
+    def publish(self, tx: Tx, event: Event, *, is_held: bool = False) -> Event:
+        """Write an event, and the job to tell of it, in the caller's transaction.
+
+        Args:
+            is_held: the subscriber is told later, by `release`.
+        """
         written = tx.events.add(event)
-        if self._subscriber is not None and self._wants(written):
-            tx.jobs.add(self._job(written))
+        if not is_held:
+            self._tell_of(tx, written)
         return written
+
+    def release(self, tx: Tx, event_type: str, subject: str) -> None:
+        """Queue the telling of an event that was held back, once."""
+        event = tx.events.of(event_type, subject)
+        if event is not None:
+            self._tell_of(tx, event)
+
+    def _tell_of(self, tx: Tx, event: Event) -> None:
+        if self._subscriber is not None and self._wants(event):
+            tx.jobs.ensure(replace(self._job(event), id=f"{KIND}:{event.id}"))
 
     def wake(self) -> None:
         """Let the runner look for jobs now. Called after the commit."""
@@ -56,9 +74,9 @@ class Announce:
 
     async def tell(self, event_id: int) -> None:
         """Tell the subscriber of an event: what the job does. An event that was forgotten is told no more."""
-        event = await self._catalog.read(lambda tx: tx.events.get(event_id))
+        event, file = await self._catalog.read(lambda tx: _event_and_file(tx, event_id))
         if event is not None and self._subscriber is not None:
-            await self._subscriber.tell(self._complete(event))
+            await self._subscriber.tell(self._complete(event, file))
 
     async def tellings(self, *, state: str | None = None, limit: int) -> list[Telling]:
         """Give what was told and is to be told, newest first."""
@@ -98,3 +116,30 @@ class Announce:
             created_at=now,
             max_attempts=_MAX_ATTEMPTS,
         )
+
+
+def _event_and_file(tx: Tx, event_id: int) -> tuple[Event | None, File | None]:
+    event = tx.events.get(event_id)
+    return event, tx.files.get(event.subject) if event else None
+
+
+def file_data(file: File) -> dict[str, str | int | None]:
+    """Give what every event about a file tells of it (docs/events.md)."""
+    return {
+        "file_id": file.id,
+        "main_service_file_id": _as_given(file.external_id),
+        "name": file.name,
+        "size": file.size,
+    }
+
+
+def copy_data(file: File, copy: Copy) -> dict[str, object]:
+    """Give what an event tells of a copy."""
+    return {**file_data(file), "store": copy.store, "attempts": copy.attempts}
+
+
+def _as_given(external_id: str | None) -> int | str | None:
+    """Give another service's id as that service writes it: a number where it is one (of at most 64 bits)."""
+    if external_id is not None and external_id.isascii() and external_id.isdecimal() and len(external_id) <= 20:
+        return int(external_id)
+    return external_id

@@ -73,7 +73,6 @@ class ByFlag:
         declared: Declared,
         brought: Brought,
         *,
-        store: str | None = None,
         announce: Callable[[Upload], Awaitable[bool]] | None = None,
     ) -> Outcome:
         """Open an upload and take its first bytes; make the file if they were all.
@@ -81,7 +80,7 @@ class ByFlag:
         With `announce`, the client is told the address before a byte is read. Once it knows (True), this is an append
         like any other: what breaks off stays, to be gone on with. Else whatever goes wrong leaves nothing.
         """
-        upload = await self._door.open(principal, declared, is_resumable=True, store=store)
+        upload = await self._door.open(principal, declared, is_resumable=True)
         is_known = False
         try:
             is_known = announce is not None and await announce(upload)

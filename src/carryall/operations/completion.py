@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
-from carryall.model.errors import CarryallError, Missing, StoreError
-from carryall.model.file import Copy, CopyState, File
+from carryall.model.errors import CarryallError, Missing
+from carryall.model.file import File
 from carryall.model.principal import Kind, Principal
 from carryall.model.upload import Segment, State, Upload
 from carryall.model.work import Event
-from carryall.operations.announce import Announce
+from carryall.operations.announce import Announce, file_data
 from carryall.operations.erase import remove_file
 from carryall.operations.inspect import Inspection
 from carryall.operations.names import holder
+from carryall.operations.placing import copies_of, home_of, queue_deliveries
 from carryall.operations.sight import seen
+from carryall.operations.sources import PathSource
 from carryall.operations.world import World
 from carryall.operations.writing import mismatch
 from carryall.ports.catalog import Tx
@@ -68,8 +71,7 @@ class Completion:
         self.forget(upload.id)
         with suppress(CarryallError):  # the sweep takes what can't be removed now
             await self._staging.discard_all(upload.id)
-            if upload.store in self._stores:
-                await self._stores[upload.store].erase(upload.key)
+            await self._stores[home_of(upload.target, self._stores)].erase(upload.key)
 
     async def complete(
         self, principal: Principal, upload_ids: Sequence[str], *, segment_count: int | None = None
@@ -99,10 +101,12 @@ class Completion:
             for one in whole:
                 await self._store(one)
             files = await self._seal(principal, whole)
-            for upload in uploads:
+            for upload, file in zip(uploads, files, strict=True):
                 self.forget(upload.id)
                 with suppress(CarryallError):  # the sweep takes what can't be removed now
                     await self._staging.discard_all(upload.id)
+                    if file.upload_id != upload.id:  # a repeat: its bytes are there already
+                        await self._stores[home_of(upload.target, self._stores)].erase(upload.key)
         return files
 
     async def _load(self, principal: Principal, upload_id: str) -> Upload:
@@ -151,15 +155,18 @@ class Completion:
             raise failure
 
     async def _store(self, one: _Whole) -> None:
-        store = self._stores.get(one.upload.store)
-        if store is None:
-            raise StoreError(f"There is no store {one.upload.store} any more.", retryable=False)
+        source = PathSource(
+            one.staged.path, one.staged.size, one.upload.declared.name, media_type=one.media_type, sha256=one.sha256
+        )
         # The key is the upload's own: a repeat after a crash finds its own bytes, and no row is needed to tell whose.
-        await store.put(one.upload.key, one.staged.path, size=one.staged.size, media_type=one.media_type)
+        await self._stores[home_of(one.upload.target, self._stores)].put(one.upload.key, source)
 
     async def _seal(self, principal: Principal, whole: Sequence[_Whole]) -> list[File]:
         files = await self._catalog.write(lambda tx: [self._seal_one(tx, principal, one) for one in whole])
-        for file in files:
+        for one, file in zip(whole, files, strict=True):
+            if file.upload_id != one.upload.id:
+                log.info("upload.repeated", id=one.upload.id, file=file.id, owner=file.owner, door=file.door)
+                continue
             self._telemetry.upload_ended(file.door, "stored", file.size)
             log.info(
                 "upload.received",
@@ -168,14 +175,10 @@ class Completion:
                 owner=file.owner,
                 door=file.door,
                 bytes=file.size,
-                ms=self._age_ms(file, whole),
+                ms=int((file.created_at - one.upload.created_at).total_seconds() * 1000),
             )
         self._announce.wake()
         return files
-
-    def _age_ms(self, file: File, whole: Sequence[_Whole]) -> int:
-        began = next(one.upload.created_at for one in whole if one.upload.id == file.upload_id)
-        return int((file.created_at - began).total_seconds() * 1000)
 
     def _seal_one(self, tx: Tx, principal: Principal, one: _Whole) -> File:
         """Transaction C: the file's row, the sealed upload, the settled quota, the event and its jobs."""
@@ -185,11 +188,16 @@ class Completion:
         upload.require_holder(one.upload)
         if principal.kind is Kind.USER and tx.users.get(principal.name) is None:
             raise Missing("The user of this upload was removed meanwhile.", code="user_not_found")
+        tx.usages.release(upload.owner, upload.reserved_bytes)
+        tx.usages.upload_closed(upload.owner)
+        earlier = self._earlier(tx, one)
+        if earlier is not None:
+            tx.uploads.save(replace(upload.sealed(earlier.id), touched_at=self._clock.now()))
+            return earlier
         self._make_way(tx, principal, upload)
         file = self._file(tx, principal, one)
         tx.files.add(file)
-        tx.usages.release(upload.owner, upload.reserved_bytes)
-        tx.usages.upload_closed(upload.owner)
+        queue_deliveries(tx, file, [c.store for c in file.copies if not c.is_stored], now=file.created_at)
         tx.usages.file_added(upload.owner, file.size, file.created_at)
         tx.uploads.save(replace(upload.sealed(file.id), touched_at=file.created_at))
         event = Event(
@@ -199,8 +207,21 @@ class Completion:
             created_at=file.created_at,
             data=event_data(file),
         )
-        self._announce.publish(tx, event)
+        # Other services hear of a file when it is where it was promised to be.
+        self._announce.publish(tx, event, is_held=not file.is_delivered)
         return file
+
+    def _earlier(self, tx: Tx, one: _Whole) -> File | None:
+        """Give the file that this upload repeats, where repeats are one."""
+        declared, now = one.upload.declared, self._clock.now()
+        if not declared.repeat_s:
+            return None
+        since = now - timedelta(seconds=declared.repeat_s)
+        for file in tx.files.with_content(one.upload.owner, one.sha256, since=since):
+            is_same = (file.name, file.size, file.door) == (declared.name, one.upload.held_bytes, declared.door)
+            if is_same and file.target == one.upload.target and not file.is_over(now):
+                return file
+        return None
 
     def _make_way(self, tx: Tx, principal: Principal, upload: Upload) -> None:
         """Take the file away whose place this one gets; its bytes are erased after the commit."""
@@ -219,7 +240,7 @@ class Completion:
         while tx.files.by_short_id(short_id) is not None:
             short_id = self._ids.short()
         retention = principal.plan.retention
-        return File(
+        file = File(
             id=self._ids.long(),
             short_id=short_id,
             owner=upload.owner,
@@ -237,26 +258,14 @@ class Completion:
             expires_at=now + retention if retention else None,
             retention=retention,
             metadata=declared.metadata,
-            copies=(Copy(store=upload.store, key=one.upload.key, state=CopyState.STORED, stored_at=now),),
+            target=upload.target,
+            gives_up=declared.gives_up,
         )
+        home = home_of(upload.target, self._stores)
+        return replace(file, copies=copies_of(file, home, upload.key, self._stores))
 
 
 def event_data(file: File) -> dict[str, str | int | None]:
     """Give what an event tells of a file (docs/events.md)."""
-    return {
-        "file_id": file.id,
-        "main_service_file_id": _as_given(file.external_id),
-        "owner": file.owner,
-        "name": file.name,
-        "size": file.size,
-        "sha256": file.sha256,
-        "media_type": file.media_type,
-        "door": file.door,
-    }
-
-
-def _as_given(external_id: str | None) -> int | str | None:
-    """Give another service's id as that service writes it: a number where it is one (of at most 64 bits)."""
-    if external_id is not None and external_id.isascii() and external_id.isdecimal() and len(external_id) <= 20:
-        return int(external_id)
-    return external_id
+    more = {"owner": file.owner, "sha256": file.sha256, "media_type": file.media_type, "door": file.door}
+    return {**file_data(file), **more}

@@ -80,12 +80,15 @@ class Doctor:
 
     async def _copies(self, file: File) -> AsyncIterator[Finding]:
         for copy in file.copies:
+            if copy.state is CopyState.GONE and await self._is_there(file):
+                text = f"File {file.id} of {file.owner} is lost in store {copy.store}: {copy.error}"
+                yield Finding(is_wrong=True, about="copy", text=text)
             if copy.state is not CopyState.STORED:
                 continue
             store = self._stores.get(copy.store)
             text = ""
             try:
-                size = (await store.stat(copy.key)).size if store else None
+                size = (await store.stat(copy.location)).size if store else None
                 if store is None:
                     text = f"lies in store {copy.store}, which is not in the settings"
                 elif size != file.size:
@@ -103,10 +106,12 @@ class Doctor:
 
     async def _bytes_against_rows(self) -> AsyncIterator[Finding]:
         for name, store in self._stores.items():
+            if not store.capabilities.is_local:  # what else is there may be somebody else's
+                continue
             async for stored in store.list():
-                if not await self._catalog.read(lambda tx, n=name, k=stored.key: is_needed(tx, n, k)):  # type: ignore[misc]
+                if not await self._catalog.read(lambda tx, n=name, k=stored.location: is_needed(tx, n, k)):  # type: ignore[misc]
                     text = (
-                        f"Store {name} holds {stored.size} bytes under {stored.key} that no file needs; "
+                        f"Store {name} holds {stored.size} bytes under {stored.location} that no file needs; "
                         "the sweep takes them."
                     )
                     yield Finding(is_wrong=False, about="copy", text=text)

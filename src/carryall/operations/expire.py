@@ -13,6 +13,7 @@ from carryall.operations import quota
 from carryall.operations.announce import Announce
 from carryall.operations.erase import remove_file
 from carryall.operations.ingest import Door
+from carryall.operations.queue import Queue
 from carryall.operations.sight import is_needed
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
@@ -24,6 +25,7 @@ _CLOSED_UPLOADS_STAY = timedelta(days=7)
 _DONE_JOBS_STAY = timedelta(days=7)
 _EVENTS_STAY = timedelta(days=90)
 _GRANTS_STAY = timedelta(hours=1)
+_UNFINISHED_PUTS_STAY = timedelta(days=1)  # longer than a put of the largest file takes
 
 
 class Expire:
@@ -38,6 +40,7 @@ class Expire:
         self._stores = world.stores
         self._leases = world.leases
         self._rates = world.rates
+        self._queue = Queue(world)
         self._announce = announce
         self._clock = world.clock
         self._ids = world.ids
@@ -52,6 +55,7 @@ class Expire:
         is_gone = await self._leases.gone()
         if is_gone is not None:
             await self.abort_one_shots(is_gone)
+            await self._queue.take_back(is_gone)
         now = self._clock.now()
         while await self._catalog.write(lambda tx: tx.uploads.forget_closed(now - _CLOSED_UPLOADS_STAY, _PAGE)):
             pass
@@ -134,20 +138,32 @@ class Expire:
             if (is_closed or is_unknown) and not await self._leases.is_held(upload_id):
                 await self._staging.discard_all(upload_id)
                 gone += 1
-        return gone + await self._sweep_stores()
+        return gone + await self._sweep_stores() + await self._abort_puts()
+
+    async def _abort_puts(self) -> int:
+        """Let stores remove what puts left in them that never ended."""
+        gone = 0
+        for name, store in self._stores.items():
+            try:
+                gone += await store.abort_leftovers(_UNFINISHED_PUTS_STAY)
+            except CarryallError as error:
+                log.warning("sweep.failed", store=name, reason=error.stable_code)
+        return gone
 
     async def _sweep_stores(self) -> int:
         gone = 0
         for name, store in self._stores.items():
+            if not store.capabilities.is_local:  # rows come before bytes there, and what else is there isn't ours
+                continue
             async for stored in store.list():
-                if not await self._is_leftover(name, stored.key, stored.age_s):
+                if not await self._is_leftover(name, stored.location, stored.age_s):
                     continue
                 try:
-                    await store.erase(stored.key)
+                    await store.erase(stored.location)
                 except CarryallError as error:
-                    log.warning("sweep.failed", store=name, key=stored.key, reason=error.stable_code)
+                    log.warning("sweep.failed", store=name, key=stored.location, reason=error.stable_code)
                     continue
-                log.info("sweep.erased", store=name, key=stored.key, bytes=stored.size)
+                log.info("sweep.erased", store=name, key=stored.location, bytes=stored.size)
                 gone += 1
         return gone
 

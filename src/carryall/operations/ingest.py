@@ -25,6 +25,7 @@ from carryall.model.upload import Declared, Mode, Segment, State, Upload
 from carryall.operations import quota
 from carryall.operations.admit import Admission
 from carryall.operations.completion import Completion
+from carryall.operations.placing import Targets
 from carryall.operations.sight import seen
 from carryall.operations.streams import Checkpoints, Course, land
 from carryall.operations.world import World
@@ -45,12 +46,12 @@ class DoorRules:
     Attributes:
         expiry: a resumable upload that nobody continues is given up after this long.
         checkpoints: how often progress is made durable.
-        default_store: where files go unless the request names a store.
+        targets: decides where files go.
     """
 
     expiry: timedelta
     checkpoints: Checkpoints
-    default_store: str
+    targets: Targets
 
 
 class Door:
@@ -67,16 +68,14 @@ class Door:
         self._ids = world.ids
         self._rules = rules
 
-    async def open(
-        self, principal: Principal, declared: Declared, *, is_resumable: bool = False, store: str | None = None
-    ) -> Upload:
+    async def open(self, principal: Principal, declared: Declared, *, is_resumable: bool = False) -> Upload:
         """Begin an upload: decide on it and reserve its room, before any byte.
 
-        Raises Forbidden, TooLarge, TypeRefused, QuotaExceeded or RateLimited; nothing is left behind then.
+        Raises Malformed, Forbidden, TooLarge, TypeRefused, QuotaExceeded or RateLimited; nothing is left behind then.
         """
         principal.require(Scope.WRITE)
         declared = self._admission.declared(principal, declared)
-        upload = self._new(principal, declared, is_resumable=is_resumable, store=store)
+        upload = self._new(principal, declared, is_resumable=is_resumable)
 
         def work(tx: Tx) -> None:
             self._admission.check_names(tx, principal, declared)
@@ -98,13 +97,13 @@ class Door:
         log.info("upload.started", id=upload.id, owner=upload.owner, door=declared.door, size=declared.size)
         return upload
 
-    def _new(self, principal: Principal, declared: Declared, *, is_resumable: bool, store: str | None) -> Upload:
+    def _new(self, principal: Principal, declared: Declared, *, is_resumable: bool) -> Upload:
         now = self._clock.now()
         return Upload(
             id=self._ids.long(),
             owner=principal.id,
             declared=declared,
-            store=store or self._rules.default_store,
+            target=self._rules.targets.of(principal, declared.target),
             limit_bytes=principal.plan.max_file_bytes,
             reserved_bytes=declared.size or 0,
             is_resumable=is_resumable,
@@ -330,11 +329,10 @@ class Door:
         declared: Declared,
         body: Body,
         *,
-        store: str | None = None,
         expect: Mapping[str, str] | None = None,
     ) -> File:
         """Open, receive and complete in one go; any failure aborts, and nothing is left."""
-        upload = await self.open(principal, declared, store=store)
+        upload = await self.open(principal, declared)
         try:
             await self.receive(principal, upload.id, body, mode=Mode.REPLACE, expect=expect)
             return await self.complete(principal, upload.id)

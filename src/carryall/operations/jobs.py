@@ -1,17 +1,34 @@
-"""Jobs from the verbs' side: queue one in a transaction, ring for the runner after it."""
+"""Jobs from the verbs' side: queue one in a transaction, ring for the runners after it."""
 
 import asyncio
 from contextlib import suppress
 
 
 class Bell:
-    """Wakes the runner of this process. Ringing without a runner does nothing."""
+    """Wakes the runners of this process. Ringing without one does nothing."""
+
+    def __init__(self) -> None:
+        self._ears: list[Ear] = []
+
+    def ear(self) -> "Ear":
+        """Give a runner what it listens with."""
+        self._ears.append(Ear())
+        return self._ears[-1]
+
+    def ring(self) -> None:
+        """Wake every runner, or let its next wait end at once. On the event loop only."""
+        for ear in self._ears:
+            ear.ring()
+
+
+class Ear:
+    """One runner's end of the bell."""
 
     def __init__(self) -> None:
         self._rung = asyncio.Event()
 
     def ring(self) -> None:
-        """Wake the runner, or let its next wait end at once. On the event loop only."""
+        """Wake this runner alone."""
         self._rung.set()
 
     async def wait(self, seconds: float) -> None:

@@ -1,6 +1,7 @@
 """The job queue from the runner's side: take what is due, write down how it went."""
 
-from collections.abc import Iterable
+import random
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime, timedelta
 
 from carryall.model.work import Job
@@ -8,7 +9,21 @@ from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 
 LEASE = timedelta(minutes=10)
+_FIRST_WAIT = timedelta(seconds=10)
+LONGEST_WAIT = timedelta(hours=1)
 _HORIZON = timedelta(hours=2)  # longer than any wait, period or lease
+
+
+def back_off(attempts: int) -> timedelta:
+    """Give the wait before the next try: doubling from 10 s to an hour, spread by up to a quarter.
+
+    The spread keeps jobs that failed together from coming back together.
+
+    Args:
+        attempts: tries so far, at least 1.
+    """
+    wait = min(LONGEST_WAIT, _FIRST_WAIT * (1 << min(attempts - 1, 12)))
+    return wait * (1 + random.random() / 4)  # noqa: S311  # guards nothing
 
 
 class Queue:
@@ -16,6 +31,7 @@ class Queue:
 
     def __init__(self, world: World) -> None:
         self._catalog = world.catalog
+        self._leases = world.leases
         self._clock = world.clock
 
     async def ensure(self, jobs: Iterable[tuple[str, str]]) -> None:
@@ -29,15 +45,37 @@ class Queue:
 
         await self._catalog.write(work)
 
-    async def claim(self, limit: int) -> list[Job]:
-        """Take due jobs for this runner. Another may take them when the lease ran out."""
-        times = {"lease": LEASE, "horizon": _HORIZON}
-        now = self._clock.now()
-        return list(await self._catalog.write(lambda tx: tx.jobs.claim(now, limit=limit, **times)))
+    async def claim(self, limit: int, kind: str | None = None, *, but: Collection[str] = ()) -> list[Job]:
+        """Take due jobs for this runner: of one kind, or of all but some.
 
-    async def until_due(self) -> timedelta | None:
-        """Give the time until the next queued job may run; None when none is queued."""
-        due = await self._catalog.read(lambda tx: tx.jobs.next_due())
+        Another may take them when their lease ran out, or this process is gone.
+        """
+        now, node = self._clock.now(), self._leases.node
+
+        def work(tx: Tx) -> list[Job]:
+            found = tx.jobs.claim(now, lease=LEASE, horizon=_HORIZON, limit=limit, node=node, kind=kind, but=but)
+            return list(found)
+
+        return await self._catalog.write(work)
+
+    async def renew(self, job_ids: Sequence[str]) -> None:
+        """Keep jobs that run for longer."""
+        until = self._clock.now() + LEASE
+        await self._catalog.write(lambda tx: tx.jobs.renew(job_ids, self._leases.node, until))
+
+    async def take_back(self, is_gone: Callable[[str | None], bool]) -> int:
+        """Queue again what processes ran that are gone; give how many jobs there were.
+
+        Args:
+            is_gone: tells of a process, by its node name, whether it can't come back.
+        """
+        now = self._clock.now()
+        gone = [node for node in await self._catalog.read(lambda tx: tx.jobs.nodes()) if is_gone(node)]
+        return await self._catalog.write(lambda tx: tx.jobs.take_back(gone, now)) if gone else 0
+
+    async def until_due(self, kind: str | None = None, *, but: Collection[str] = ()) -> timedelta | None:
+        """Give the time until the next queued job may run, of those that `claim` takes; None when none is queued."""
+        due = await self._catalog.read(lambda tx: tx.jobs.next_due(kind, but=but))
         return None if due is None else due - self._clock.now()
 
     async def done(self, job: Job, *, again_in: timedelta | None = None) -> None:

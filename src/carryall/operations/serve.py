@@ -1,19 +1,17 @@
 """Give files back: find them by every name they have, read them, count what was read."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-import structlog
-
-from carryall.model.errors import CarryallError, Missing, StoreError, Unauthenticated
-from carryall.model.file import CopyState, File, Link
+from carryall.model.errors import Missing, Unauthenticated
+from carryall.model.file import File, Link
 from carryall.model.principal import Principal, Scope
+from carryall.operations.reading import Reader
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
 from carryall.ports.catalog_files import FileQuery
-from carryall.ports.store import Reading
-
-log = structlog.get_logger(__name__)
+from carryall.ports.store import Reading, Store
 
 LINK_PURPOSE = "link"
 IMAGE_PURPOSE = "short"
@@ -34,9 +32,10 @@ class Presented:
 class Serve:
     """Finds and reads files."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, world: World, reader: Reader) -> None:
         self._catalog = world.catalog
         self._stores = world.stores
+        self._reader = reader
         self._secrets = world.secrets
         self._telemetry = world.telemetry
         self._clock = world.clock
@@ -142,19 +141,13 @@ class Serve:
     async def read(self, file: File, start: int, stop: int) -> Reading:
         """Open the half-open range of a file's bytes in whichever store has them.
 
-        Raises StoreError when no store can give them now.
+        Raises StoreError when no store can give them now (`file_unreadable`).
         """
-        failure: CarryallError | None = None
-        for copy in file.copies:
-            store = self._stores.get(copy.store)
-            if store is None or copy.state is not CopyState.STORED:
-                continue
-            try:
-                return await store.open(copy.key, start, stop)
-            except (StoreError, Missing) as error:
-                failure = error
-                log.error("file.unreadable", id=file.id, store=copy.store, reason=error.stable_code)
-        raise StoreError("The file can't be read now.", retryable=True, code="file_unreadable") from failure
+        return await self._reader.open(file, start, stop)
+
+    def address(self, file: File) -> str | None:
+        """Give a file's public link at its provider, else its provider's own URL; None where it has neither."""
+        return address_of(file, self._stores)
 
     async def count_download(self, file: File, client: str, *, via: str, size: int) -> None:
         """Count a download that was sent: once for one client and link within 10 minutes."""
@@ -191,6 +184,14 @@ class Serve:
         principal.require(Scope.READ)
         narrowed = replace(narrowed_to(principal, query), alive_at=self._clock.now())
         return await self._catalog.read(lambda tx: tx.files.count(narrowed))
+
+
+def address_of(file: File, stores: Mapping[str, Store]) -> str | None:
+    """Give a file's public link at its provider, else its provider's own URL; None where it has neither."""
+    stored = [copy for copy in file.copies if copy.is_stored and copy.store in file.target.stores]
+    links = [copy.link for copy in stored if copy.link]
+    addresses = [stores[copy.store].address(copy.location) for copy in stored if copy.store in stores]
+    return next((found for found in (*links, *addresses) if found), None)
 
 
 def narrowed_to(principal: Principal, query: FileQuery) -> FileQuery:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from carryall.ports.catalog_accounts import Grants, Links, Plans, Tokens, Usages, Users
+from carryall.ports.catalog_copies import Copies
 from carryall.ports.catalog_errands import Errands
 from carryall.ports.catalog_files import Files, Uploads
 from carryall.ports.catalog_leases import LeaseRecords
@@ -27,6 +28,11 @@ class Tx(Protocol):
     @property
     def files(self) -> Files:
         """Bytes that arrived, and their copies."""
+        ...
+
+    @property
+    def copies(self) -> Copies:
+        """Copies, across files."""
         ...
 
     @property

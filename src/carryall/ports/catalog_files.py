@@ -5,7 +5,8 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Literal, Protocol
 
-from carryall.model.file import Copy, File
+from carryall.model.file import Copy, CopyState, File
+from carryall.model.target import Target
 from carryall.model.upload import Segment, Upload
 
 
@@ -116,6 +117,32 @@ class FileQuery:
         return replace(self, after=(keys[self.sort.lstrip("-")], last.id))
 
 
+@dataclass(frozen=True, slots=True)
+class CopyQuery:
+    """Which deliveries; those of caches aren't among them.
+
+    Attributes:
+        states: in one of these.
+        store: to this one.
+        owner: None for everybody's.
+        after: the file's time in microseconds since 1970, its id and the store of the last one of the page before.
+        limit: how many at most.
+    """
+
+    states: tuple[CopyState, ...]
+    store: str | None = None
+    owner: str | None = None
+    file_id: str | None = None
+    external_id: str | None = None
+    after: tuple[int, str, str] | None = None
+    limit: int = 100
+
+    def following(self, last: tuple[File, Copy]) -> "CopyQuery":
+        """Give the query for the page after the one that ends with this delivery."""
+        file, copy = last
+        return replace(self, after=((file.created_at - _EPOCH) // timedelta(microseconds=1), file.id, copy.store))
+
+
 class Files(Protocol):
     """Files and their copies."""
 
@@ -155,6 +182,10 @@ class Files(Protocol):
         """Count the files that fit, whatever the page."""
         ...
 
+    def deliveries(self, query: CopyQuery) -> Sequence[tuple[File, Copy]]:
+        """Give the copies that fit, each with its file; those of the newest files first, a file's by store."""
+        ...
+
     def rename(self, file_id: str, name: str) -> None:
         """Set the name."""
         ...
@@ -171,6 +202,22 @@ class Files(Protocol):
         """Write one copy, new or again."""
         ...
 
+    def note_sent(self, file_id: str, store: str, sent_bytes: int) -> bool:
+        """Write how far a delivery is; give False when there is none any more."""
+        ...
+
+    def remove_copy(self, file_id: str, store: str) -> None:
+        """Remove one copy's row."""
+        ...
+
+    def aim(self, file_id: str, target: Target) -> None:
+        """Set where a file is to be."""
+        ...
+
+    def with_content(self, owner: str, sha256: str, *, since: datetime) -> Sequence[File]:
+        """Give an owner's files of this content that came since then, newest first."""
+        ...
+
     def remove(self, file_id: str) -> None:
         """Remove a file, its copies and its links."""
         ...
@@ -180,5 +227,5 @@ class Files(Protocol):
         ...
 
     def holds_key(self, store: str, key: str) -> bool:
-        """Tell whether any file has a copy under this key."""
+        """Tell whether any file has a copy under this key, or at this location."""
         ...

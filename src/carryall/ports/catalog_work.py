@@ -1,6 +1,6 @@
 """The catalog's memory of jobs and events."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -14,6 +14,10 @@ class Jobs(Protocol):
         """Write a new job."""
         ...
 
+    def put(self, job: Job) -> None:
+        """Write a job; in place of one with its id, unless that runs now."""
+        ...
+
     def ensure(self, job: Job) -> None:
         """Write a job unless one with its id is there: periodic jobs have fixed ids."""
         ...
@@ -22,12 +26,34 @@ class Jobs(Protocol):
         """Give a job."""
         ...
 
-    def claim(self, now: datetime, *, lease: timedelta, horizon: timedelta, limit: int) -> Sequence[Job]:
+    def claim(
+        self,
+        now: datetime,
+        *,
+        lease: timedelta,
+        horizon: timedelta,
+        limit: int,
+        node: str,
+        kind: str | None = None,
+        but: Collection[str] = (),
+    ) -> Sequence[Job]:
         """Take due jobs, and running ones whose lease ran out, for this runner; counts an attempt for each.
 
-        A job that is planned, or leased, until after the horizon (from now) is due, too: it was written while the
-        clock was ahead (threat 30).
+        Those of one kind, or of all kinds but some. A job that is planned, or leased, until after the horizon (from
+        now) is due, too: it was written while the clock was ahead (threat 30).
         """
+        ...
+
+    def renew(self, job_ids: Sequence[str], node: str, leased_until: datetime) -> None:
+        """Move the end of the leases of jobs that this node runs."""
+        ...
+
+    def nodes(self) -> Sequence[str]:
+        """Give the nodes that run jobs, each once."""
+        ...
+
+    def take_back(self, nodes: Sequence[str], now: datetime) -> int:
+        """Queue the jobs that these nodes ran, to be claimed at once; give how many there were."""
         ...
 
     def finish(self, job_id: str, now: datetime) -> None:
@@ -36,6 +62,10 @@ class Jobs(Protocol):
 
     def retry(self, job_id: str, *, run_at: datetime, error: str | None) -> None:
         """Queue a job again. Without an error its attempts start anew (a periodic job's next turn)."""
+        ...
+
+    def remove(self, job_id: str) -> None:
+        """Remove a job, unless it runs now. One that isn't there is no error."""
         ...
 
     def fail(self, job_id: str, now: datetime, error: str) -> None:
@@ -50,8 +80,8 @@ class Jobs(Protocol):
         """Count jobs by (kind, state)."""
         ...
 
-    def next_due(self) -> datetime | None:
-        """Give when the next queued job may run."""
+    def next_due(self, kind: str | None = None, *, but: Collection[str] = ()) -> datetime | None:
+        """Give when the next queued job may run, of those that `claim` would take."""
         ...
 
     def forget_done(self, before: datetime) -> int:
@@ -87,6 +117,10 @@ class Events(Protocol):
 
     def get(self, event_id: int) -> Event | None:
         """Give an event."""
+        ...
+
+    def of(self, event_type: str, subject: str) -> Event | None:
+        """Give the last event of a type about a subject."""
         ...
 
     def after(self, event_id: int, *, owner: str | None, limit: int) -> Sequence[Event]:

@@ -18,6 +18,14 @@ class Telemetry(Protocol):
         """Count bytes that left in a download."""
         ...
 
+    def delivered(self, store: str, outcome: str, size: int) -> None:
+        """Count a try to bring a file to a store by its outcome ("stored", "failed", "given up"); size in bytes."""
+        ...
+
+    def store_asked(self, store: str, what: str, outcome: str, seconds: float) -> None:
+        """Count an operation of a store elsewhere ("put", "stat" …) by its outcome: "ok", "cancelled" or a code."""
+        ...
+
     def job_ended(self, kind: str, outcome: str) -> None:
         """Count a job by its kind and its outcome ("done", "retried", "failed")."""
         ...

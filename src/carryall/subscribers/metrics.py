@@ -42,6 +42,21 @@ class PrometheusTelemetry:
             registry=registry,
         )
         self._served = Counter("carryall_served_bytes", "Bytes of files that were downloaded.", registry=registry)
+        self._deliveries = Counter(
+            "carryall_deliveries", "Tries to bring a file to a store.", ["store", "outcome"], registry=registry
+        )
+        self._delivered_bytes = Counter(
+            "carryall_delivered_bytes", "Bytes of files that were brought to a store.", ["store"], registry=registry
+        )
+        self._asked = Counter(
+            "carryall_store_operations",
+            "Operations of stores elsewhere, by outcome.",
+            ["store", "what", "outcome"],
+            registry=registry,
+        )
+        self._asked_seconds = Histogram(
+            "carryall_store_seconds", "Time that they took, with all tries.", ["store", "what"], registry=registry
+        )
         self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
         if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
             self._registry = CollectorRegistry()
@@ -60,6 +75,17 @@ class PrometheusTelemetry:
     def served(self, size: int) -> None:
         """Count bytes of a download."""
         self._served.inc(size)
+
+    def delivered(self, store: str, outcome: str, size: int) -> None:
+        """Count a try to bring a file to a store."""
+        self._deliveries.labels(store, outcome).inc()
+        if size:
+            self._delivered_bytes.labels(store).inc(size)
+
+    def store_asked(self, store: str, what: str, outcome: str, seconds: float) -> None:
+        """Count an operation of a store elsewhere."""
+        self._asked.labels(store, what, outcome).inc()
+        self._asked_seconds.labels(store, what).observe(seconds)
 
     def job_ended(self, kind: str, outcome: str) -> None:
         """Count a job."""

@@ -10,7 +10,7 @@ import pytest
 
 from carryall.model.file import Copy, CopyState, File, Link
 from carryall.ports.catalog import Catalog, Tx
-from carryall.ports.catalog_files import FileQuery, Sort
+from carryall.ports.catalog_files import CopyQuery, FileQuery, Sort
 from carryall.testing.fakes import MORNING
 
 T = TypeVar("T")
@@ -246,6 +246,36 @@ class FileRules:
             expired = await catalog.read(partial(_expired, limit=limit))
             assert ids == [file.id for file in expired]
 
+    async def test_deliveries_are_found_by_page(self, catalog: Catalog) -> None:
+        """Copies in the states that are asked for, the newest files' first, by store, owner and file; no caches."""
+        one, two = Copy("b", "k", CopyState.QUEUED), Copy("s3", "k", CopyState.FAILED, error="refused", attempts=2)
+        cache = Copy("local", "k", CopyState.QUEUED, is_cache=True)
+        of_bob = {"owner": "user:bob"}
+        many = [numbered(n, id=str(n), copies=(one, two, cache), **(of_bob if n == 5 else {})) for n in range(6)]
+        await add_files(catalog, *many, numbered(6, id="6", copies=(replace(one, state=CopyState.STORED),)))
+        under_way = (CopyState.QUEUED, CopyState.FAILED)
+        everything = CopyQuery(under_way, limit=5)
+        expected = [(n, store) for n in "543210" for store in ("b", "s3")]
+
+        pages: list[list[tuple[File, Copy]]] = []
+        query = everything
+        while page := await catalog.read(partial(_deliveries, query=query)):
+            pages.append(page)
+            query = everything.following(page[-1])
+        assert [5, 5, 2] == [len(page) for page in pages]
+        assert expected == [(file.id, copy.store) for page in pages for file, copy in page]
+        assert two == pages[0][1][1]
+        for narrow, found in (
+            (CopyQuery((CopyState.FAILED,), owner="user:alice"), ["4s3", "3s3", "2s3", "1s3", "0s3"]),
+            (CopyQuery((CopyState.STORED,)), ["6b"]),
+            (CopyQuery(under_way, store="b", owner="user:bob"), ["5b"]),
+            (CopyQuery(under_way, file_id="2"), ["2b", "2s3"]),
+            (CopyQuery(under_way, external_id="external_id3", store="s3"), ["3s3"]),
+            (CopyQuery((CopyState.GONE,)), []),
+        ):
+            pairs = await catalog.read(partial(_deliveries, query=narrow))
+            assert found == [file.id + copy.store for file, copy in pairs]
+
     async def test_a_held_key_is_known(self, catalog: Catalog) -> None:
         """A key belongs to its store, whatever state the copy is in."""
         await add_files(catalog, a_file())
@@ -257,3 +287,7 @@ class FileRules:
 
 def _expired(tx: Tx, *, limit: int) -> list[File]:
     return list(tx.files.expired(MORNING, limit))
+
+
+def _deliveries(tx: Tx, *, query: CopyQuery) -> list[tuple[File, Copy]]:
+    return list(tx.files.deliveries(query))

@@ -7,6 +7,7 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
+from carryall.model.target import Target
 from carryall.model.upload import Declared, Segment, State, Upload
 from carryall.ports.catalog import Catalog, Tx
 from carryall.testing.catalog_files_contract import HOUR, add_all
@@ -34,7 +35,7 @@ def an_upload(**changes: Any) -> Upload:
         id="up",
         owner="user:alice",
         declared=declared,
-        store="local",
+        target=Target.of("local"),
         limit_bytes=1 << 62,
         reserved_bytes=5,
         is_resumable=True,

@@ -21,7 +21,9 @@ def a_job(**changes: Any) -> Job:
 
 async def claim(catalog: Catalog, now: datetime, limit: int = 99) -> list[Job]:
     """Take what is due."""
-    return list(await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, horizon=HORIZON, limit=limit)))
+    return list(
+        await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, horizon=HORIZON, limit=limit, node="here"))
+    )
 
 
 class JobRules:

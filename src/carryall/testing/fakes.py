@@ -70,6 +70,8 @@ class CollectingTelemetry:
     uploads: list[tuple[str, str, int]] = field(default_factory=list)
     quota_refusals: list[str] = field(default_factory=list)
     served_bytes: int = 0
+    deliveries: list[tuple[str, str, int]] = field(default_factory=list)
+    asked: list[tuple[str, str, str]] = field(default_factory=list)
     jobs: list[tuple[str, str]] = field(default_factory=list)
 
     def upload_ended(self, door: str, outcome: str, size: int) -> None:
@@ -83,6 +85,14 @@ class CollectingTelemetry:
     def served(self, size: int) -> None:
         """Add to the bytes."""
         self.served_bytes += size
+
+    def delivered(self, store: str, outcome: str, size: int) -> None:
+        """Keep (store, outcome, size)."""
+        self.deliveries.append((store, outcome, size))
+
+    def store_asked(self, store: str, what: str, outcome: str, seconds: float) -> None:
+        """Keep (store, what, outcome)."""
+        self.asked.append((store, what, outcome))
 
     def job_ended(self, kind: str, outcome: str) -> None:
         """Keep (kind, outcome)."""

@@ -1,10 +1,11 @@
 """Settings -> a running server. Only this package names concrete classes: here the verbs, in `plugs` the rest."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -21,33 +22,40 @@ from carryall.http.context import Context, HttpRules
 from carryall.http.forms import FormLimits
 from carryall.http.urls import path_of
 from carryall.model.errors import CarryallError
+from carryall.model.file import File
 from carryall.model.principal import Plan
+from carryall.model.target import Target
 from carryall.model.work import Event
 from carryall.operations.accounts import Accounts
 from carryall.operations.admit import Admission
 from carryall.operations.announce import Announce
 from carryall.operations.authenticate import Authenticate, BuiltInPlans, KnownSecrets
 from carryall.operations.by_flag import ByFlag
+from carryall.operations.cache import TRIM
 from carryall.operations.completion import Completion
+from carryall.operations.deliveries import Deliveries
 from carryall.operations.doctor import Doctor
 from carryall.operations.erase import Erase
 from carryall.operations.errands import Errands
+from carryall.operations.events import Feed
 from carryall.operations.expire import Expire
 from carryall.operations.files import Files
 from carryall.operations.health import Health
 from carryall.operations.ingest import Door, DoorRules
 from carryall.operations.inspect import Inspection
 from carryall.operations.joining import Joining
+from carryall.operations.placing import DELIVER, Targets
 from carryall.operations.queue import Queue
 from carryall.operations.resumable import Resumable
-from carryall.operations.serve import Serve
+from carryall.operations.serve import Serve, address_of
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
 from carryall.subscribers.webhook import Webhook
 from carryall.system.folder_lock import FolderLock
 from carryall.system.logs import set_up_logs
+from carryall.wiring.copies import Copies, make_copies
 from carryall.wiring.plugs import Plugs, catalog_path, is_shared, make_plugs
-from carryall.work.runner import Runner
+from carryall.work.runner import Runner, Verbs
 
 __all__ = ["House", "Plugs", "application", "build", "catalog_path", "start_logs"]
 
@@ -69,7 +77,7 @@ class House:
     expire: Expire
     doctor: Doctor
     queue: Queue
-    runner: Runner
+    runners: tuple[Runner, ...]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["House"]:
@@ -109,31 +117,39 @@ class House:
     async def _tidy(self, is_clear: asyncio.Event) -> None:
         leases = self.plugs.world.leases
         try:
-            await self._abort_one_shots(await leases.gone() or (lambda node: node != leases.node))
+            await self._take_over(await leases.gone() or (lambda node: node != leases.node))
             is_clear.set()
             if is_shared(self.settings):  # whom nobody has watched before may be gone as well
                 await asyncio.sleep(_DOUBT_S)
-                await self._abort_one_shots(await leases.gone() or (lambda _: False))
+                await self._take_over(await leases.gone() or (lambda _: False))
         except CarryallError as error:  # the job that does it each minute comes by
             log.warning("server.untidy", reason=error.stable_code)
         finally:
             is_clear.set()
 
-    async def _abort_one_shots(self, is_gone: Callable[[str | None], bool]) -> None:
-        if aborted := await self.expire.abort_one_shots(is_gone):
-            log.info("server.tidied", aborted_uploads=aborted)
+    async def _take_over(self, is_gone: Callable[[str | None], bool]) -> None:
+        jobs = await self.queue.take_back(is_gone)
+        aborted = await self.expire.abort_one_shots(is_gone)
+        if aborted or jobs:
+            log.info("server.tidied", aborted_uploads=aborted, jobs=jobs)
+
+    async def run_due(self) -> int:
+        """Run every job that is due now, one after the other; give how many there were."""
+        return sum([await runner.run_due() for runner in self.runners])
 
     @asynccontextmanager
     async def working(self) -> AsyncIterator[None]:
         """Run jobs inside the block."""
-        task = asyncio.create_task(self.runner.run())
+        tasks = [asyncio.create_task(runner.run()) for runner in self.runners]
         try:
             yield
         finally:
-            await self.runner.drain(timedelta(seconds=self.settings.shutdown_grace_s))
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
+            grace = timedelta(seconds=self.settings.shutdown_grace_s)
+            await asyncio.gather(*(runner.drain(grace) for runner in self.runners))
+            for task in tasks:
+                task.cancel()
+                with suppress(asyncio.CancelledError):
+                    await task
 
 
 def start_logs(settings: Settings) -> None:
@@ -147,14 +163,47 @@ def build(settings: Settings) -> House:
     """Wire everything. The settings must have their secrets (`ensure_secrets`)."""
     plugs = make_plugs(settings)
     world, plans = plugs.world, _plans(settings)
-    announce, serve = _announce(settings, plugs), Serve(world)
-    files, admission = Files(world, serve, announce), Admission(world)
-    door = _door(settings, world, admission, announce)
+    announce = _announce(settings, plugs)
+    copies = make_copies(settings, world, announce)
     authenticate = _authenticate(settings, plugs, plans)
+    context = _context(settings, plugs, announce, copies=copies, authenticate=authenticate, plans=plans)
+    sweep_after = timedelta(seconds=settings.sweep_after_s)
+    expire = Expire(world, context.door, announce, admin=authenticate.admin, sweep_after=sweep_after)
+    queue = Queue(world)
+    return House(
+        settings=settings,
+        plugs=plugs,
+        context=context,
+        announce=announce,
+        expire=expire,
+        doctor=Doctor(world),
+        queue=queue,
+        runners=_runners(settings, plugs, queue, _verbs(world, announce, expire, copies)),
+    )
+
+
+def _context(
+    settings: Settings,
+    plugs: Plugs,
+    announce: Announce,
+    *,
+    copies: Copies,
+    authenticate: Authenticate,
+    plans: BuiltInPlans,
+) -> Context:
+    """Give the verbs that requests ask for."""
+    world, serve = plugs.world, Serve(plugs.world, copies.reader)
+    files, admission = Files(world, serve, announce), Admission(world)
+    targets = Targets(world.stores, Target.parse(settings.target))
+    door = _door(settings, world, admission, announce, targets)
     resumable = Resumable(world, door, Joining(world, door))
     allowed = frozenset(settings.allowed_users)
-    context = Context(
+    return Context(
         door=door,
+        targets=targets,
+        deliver=copies.deliver,
+        deliveries=Deliveries(world, targets, serve, copies.deliver),
+        feed=Feed(world, plugs.bell),
         serve=serve,
         files=files,
         accounts=Accounts(world, announce, files, allowed_users=allowed, built_in_plans=plans.named()),
@@ -168,20 +217,7 @@ def build(settings: Settings) -> House:
         clock=world.clock,
         ids=world.ids,
         meter=plugs.telemetry,
-        rules=_http_rules(settings),
-    )
-    sweep_after = timedelta(seconds=settings.sweep_after_s)
-    expire = Expire(world, door, announce, admin=authenticate.admin, sweep_after=sweep_after)
-    queue = Queue(world)
-    return House(
-        settings=settings,
-        plugs=plugs,
-        context=context,
-        announce=announce,
-        expire=expire,
-        doctor=Doctor(world),
-        queue=queue,
-        runner=_runner(settings, plugs, queue, announce, expire),
+        rules=_http_rules(settings, world.stores),
     )
 
 
@@ -225,31 +261,33 @@ def _plans(settings: Settings) -> BuiltInPlans:
             total_bytes=settings.gallery_total_bytes,
             max_open_uploads=most,
             requests_per_minute=settings.gallery_requests_per_minute,
+            stores=frozenset(Target.parse(settings.target).stores),
         ),
         admin=Plan(name="admin", max_open_uploads=most),
     )
 
 
 def _announce(settings: Settings, plugs: Plugs) -> Announce:
-    webhook = None
+    webhook, types = None, frozenset(settings.webhook_events)
     if settings.webhook_url and settings.webhook_secret:
         webhook = Webhook(
-            settings.webhook_url, settings.webhook_secret, outbound=plugs.outbound, clock=plugs.world.clock
+            settings.webhook_url, settings.webhook_secret, outbound=plugs.outbound, clock=plugs.world.clock, types=types
         )
     base = settings.base_url or _own_url(settings)
 
-    def with_url(event: Event) -> Event:
+    def with_url(event: Event, file: File | None) -> Event:
+        theirs = address_of(file, plugs.world.stores) if file is not None else None
         external = event.data.get("main_service_file_id")
         is_own = external is None
         parts = ("v1", "files", event.subject, "content") if is_own else ("upload", "download", str(external))
-        return replace(event, data={**event.data, "url": base + path_of(*parts)})
+        return replace(event, data={**event.data, "url": theirs or base + path_of(*parts)})
 
     return Announce(
         plugs.world,
         plugs.bell,
         subscriber=webhook,
         # The main service is told of the files of those whom it sent: its own users.
-        wants=lambda event: event.type == "file.stored" and event.owner.startswith("jwt:"),
+        wants=lambda event: event.type in types and event.owner.startswith("jwt:"),
         complete=with_url,
     )
 
@@ -260,13 +298,13 @@ def _own_url(settings: Settings) -> str:
     return f"http://[{host}]:{settings.port}" if ":" in host else f"http://{host}:{settings.port}"
 
 
-def _door(settings: Settings, world: World, admission: Admission, announce: Announce) -> Door:
+def _door(settings: Settings, world: World, admission: Admission, announce: Announce, targets: Targets) -> Door:
     checkpoints = Checkpoints(every_bytes=settings.checkpoint_bytes, every=timedelta(seconds=settings.checkpoint_s))
     return Door(
         world,
         admission,
         Completion(world, Inspection(sniff), announce),
-        DoorRules(expiry=timedelta(hours=settings.upload_expiry_hours), checkpoints=checkpoints, default_store="local"),
+        DoorRules(expiry=timedelta(hours=settings.upload_expiry_hours), checkpoints=checkpoints, targets=targets),
     )
 
 
@@ -298,18 +336,32 @@ def _verifier(settings: Settings, plugs: Plugs) -> JwtVerifier | None:
     )
 
 
-def _runner(settings: Settings, plugs: Plugs, queue: Queue, announce: Announce, expire: Expire) -> Runner:
-    erase = Erase(plugs.world)
-    verbs = {
-        "announce": lambda payload: announce.tell(payload["event"]),
-        "erase": lambda payload: erase.copy(payload["store"], payload["key"]),
+def _verbs(world: World, announce: Announce, expire: Expire, copies: Copies) -> Verbs:
+    erase = Erase(world)
+    return {
+        "announce": lambda job: announce.tell(job.payload["event"]),
+        "erase": lambda job: erase.copy(job.payload["store"], job.payload["key"]),
         "expire": lambda _: expire.run(),
         "sweep": lambda _: expire.sweep(),
+        DELIVER: copies.deliver.copy,
+        TRIM: lambda _: copies.cache.trim(),
     }
-    return Runner(queue, verbs, plugs.bell, plugs.telemetry, lanes=settings.job_concurrency)
 
 
-def _http_rules(settings: Settings) -> HttpRules:
+def _runners(settings: Settings, plugs: Plugs, queue: Queue, verbs: Verbs) -> tuple[Runner, ...]:
+    """Give a runner for the deliveries to each store, and one for all that is quick."""
+    make = partial(Runner, queue, verbs, plugs.bell, plugs.telemetry)
+    deliveries = [f"{DELIVER}:{store}" for store in plugs.world.stores]
+    of_stores = (make(lanes=settings.deliveries_at_once, kind=kind) for kind in deliveries)
+    return (make(lanes=settings.job_concurrency, but=deliveries), *of_stores)
+
+
+def _relay_service(settings: Settings, stores: Container[str]) -> str:
+    """Give the store of relay's uploads that name none: MEGA, as the described system has it, where there is one."""
+    return settings.relay_service or ("mega" if "mega" in stores else settings.target)
+
+
+def _http_rules(settings: Settings, stores: Container[str]) -> HttpRules:
     return HttpRules(
         base_url=settings.base_url,
         trusted_proxies=settings.trusted_proxies,
@@ -320,8 +372,10 @@ def _http_rules(settings: Settings) -> HttpRules:
         max_json_bytes=settings.max_json_bytes,
         are_docs_on=settings.docs_enabled,
         are_short_links_open=settings.short_links == "open",
-        default_service="local",
-        chunk_store=settings.storage_backend,
+        default_service=_relay_service(settings, stores),
+        chunk_target=settings.storage_backend,
+        relay_wait_s=settings.relay_wait_s,
+        relay_repeat_s=settings.relay_repeat_s,
         max_chunk_bytes=settings.max_chunk_bytes,
         max_chunks=settings.max_chunks,
         gallery_extensions=frozenset(settings.gallery_extensions),

@@ -59,7 +59,9 @@ class Plugs:
                 yield
         finally:
             await self.outbound.close()
-            for closable in (*reversed(catalogs), self.staging, self.local):
+            for store in self.world.stores.values():
+                await store.close()
+            for closable in (*reversed(catalogs), self.staging):
                 await asyncio.to_thread(closable.close)
 
     async def _migrate(self) -> None:

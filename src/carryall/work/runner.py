@@ -1,8 +1,7 @@
 """Run jobs: claim, run, back off, give up visibly, drain at the end."""
 
 import asyncio
-import random
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -12,63 +11,82 @@ import structlog
 from carryall.model.errors import CarryallError
 from carryall.model.work import Job
 from carryall.operations.jobs import Bell
-from carryall.operations.queue import Queue
+from carryall.operations.queue import LEASE, LONGEST_WAIT, Queue, back_off
 from carryall.ports.telemetry import Telemetry
 from carryall.work.schedule import BY_ID, PERIODIC
 
 log = structlog.get_logger(__name__)
 
-Verbs = Mapping[str, Callable[[Mapping[str, Any]], Awaitable[Any]]]
+Verbs = Mapping[str, Callable[[Job], Awaitable[Any]]]
 
 _POLL_S = 5.0
 _LEAST_PAUSE_S = 0.001
-_FIRST_WAIT = timedelta(seconds=10)
-_LONGEST_WAIT = timedelta(hours=1)
-
-
-def back_off(attempts: int, jitter: float) -> timedelta:
-    """Give the wait before the next try: doubling from 10 s to an hour, spread by up to a quarter.
-
-    Args:
-        attempts: tries so far, at least 1.
-        jitter: 0 to 1; spreads the retries of many jobs that failed together.
-    """
-    wait = min(_LONGEST_WAIT, _FIRST_WAIT * (1 << min(attempts - 1, 12)))
-    return wait * (1 + jitter / 4)
+_LETTING_GO_S = 5.0
+_RENEW_S = LEASE.total_seconds() / 3
 
 
 class Runner:
-    """Runs jobs one by one on several lanes, until it is told to drain."""
+    """Runs jobs one by one on several lanes, until it is told to drain.
 
-    def __init__(self, queue: Queue, verbs: Verbs, bell: Bell, telemetry: Telemetry, *, lanes: int) -> None:
+    Some kinds ("deliver:s3") have a runner of their own, so that a slow store holds up nothing else.
+    """
+
+    def __init__(
+        self,
+        queue: Queue,
+        verbs: Verbs,
+        bell: Bell,
+        telemetry: Telemetry,
+        *,
+        lanes: int,
+        kind: str | None = None,
+        but: Collection[str] = (),
+    ) -> None:
+        """Take what it runs with, and what: one kind of jobs, or the periodic ones and all others but some."""
         self._queue = queue
         self._verbs = verbs
-        self._bell = bell
+        self._ear = bell.ear()
         self._telemetry = telemetry
         self._lanes = lanes
+        self._kind = kind
+        self._but = but
         self._is_draining = False
         self._is_planned = False
         self._running: dict[str, asyncio.Task[None]] = {}
 
     async def run(self) -> None:
         """Run until `drain`, whatever happens to the catalog meanwhile."""
-        while not self._is_draining:
-            try:
-                pause_s = await self._turn()
-            except Exception as error:
-                log.error("jobs.unreachable", exc_info=error)
-                pause_s = _POLL_S
-            if pause_s and not self._is_draining:
-                await self._bell.wait(pause_s)
+        renewing = asyncio.create_task(self._renew())
+        try:
+            while not self._is_draining:
+                try:
+                    pause_s = await self._turn()
+                except Exception as error:
+                    log.error("jobs.unreachable", exc_info=error)
+                    pause_s = _POLL_S
+                if pause_s and not self._is_draining:
+                    await self._ear.wait(pause_s)
+        finally:
+            renewing.cancel()
+
+    async def _renew(self) -> None:
+        """Keep the leases of jobs that take long."""
+        while True:
+            await asyncio.sleep(_RENEW_S)
+            if self._running:
+                try:
+                    await self._queue.renew(list(self._running))
+                except CarryallError as error:  # there are two more times until they run out
+                    log.warning("jobs.not_renewed", reason=error.stable_code)
 
     async def _turn(self) -> float:
         """Begin what is due; give how long there is nothing to do, in seconds."""
-        if not self._is_planned:
+        if not self._is_planned and self._kind is None:
             await self._queue.ensure((periodic.job_id, periodic.kind) for periodic in PERIODIC)
             self._is_planned = True
         claimed = await self._claim()
         for job in claimed:
-            if job.id not in self._running:  # else it runs for longer than its lease, which is renewed now
+            if job.id not in self._running:  # else its lease could not be renewed in time
                 task = self._running[job.id] = asyncio.ensure_future(self._run(job))
                 task.add_done_callback(partial(self._ended, job))
         return 0.0 if claimed else await self._pause_s()
@@ -77,16 +95,18 @@ class Runner:
         del self._running[job.id]
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("job.unrecorded", id=job.id, kind=job.kind, exc_info=error)  # it runs again after its lease
-        self._bell.ring()
+        self._ear.ring()
 
     async def drain(self, grace: timedelta) -> None:
         """Take no more jobs and wait for those that run; one that doesn't end in time runs again after its lease."""
         self._is_draining = True
-        self._bell.ring()
+        self._ear.ring()
         if self._running:
             _, left = await asyncio.wait(self._running.values(), timeout=grace.total_seconds())
             for task in left:
                 task.cancel()
+            if left:  # what they hold at a provider is let go of while there are connections
+                await asyncio.wait(left, timeout=_LETTING_GO_S)
 
     async def run_due(self) -> int:
         """Run everything that is due now, one after the other; give how many. For `carryall work --once` and tests."""
@@ -99,20 +119,20 @@ class Runner:
 
     async def _claim(self) -> list[Job]:
         free = self._lanes - len(self._running)
-        return await self._queue.claim(free) if free > 0 else []
+        return await self._queue.claim(free, self._kind, but=self._but) if free > 0 else []
 
     async def _pause_s(self) -> float:
-        wait = await self._queue.until_due()
+        wait = await self._queue.until_due(self._kind, but=self._but)
         if wait is None or len(self._running) >= self._lanes:
             return _POLL_S
         return min(_POLL_S, max(_LEAST_PAUSE_S, wait.total_seconds()))
 
     async def _run(self, job: Job) -> None:
         try:
-            verb = self._verbs.get(job.kind)
+            verb = self._verbs.get(job.kind.partition(":")[0])
             if verb is None:
                 raise CarryallError(f"This version knows no jobs of kind {job.kind}.", code="job_unknown")
-            await verb(job.payload)
+            await verb(job)
         except Exception as error:
             await self._failed(job, error)
         else:
@@ -141,5 +161,11 @@ class Runner:
         if gives_up:
             await self._queue.give_up(job, text)
         else:
-            wait = back_off(job.attempts, random.random())  # noqa: S311  # spreads load; guards nothing
-            await self._queue.retry(job, wait=wait, error=text)
+            await self._queue.retry(job, wait=_wait(job, error), error=text)
+
+
+def _wait(job: Job, error: Exception) -> timedelta:
+    """Give the time until the next try: what the error asks for, where it does."""
+    if isinstance(error, CarryallError) and error.retry_after_s is not None:
+        return min(LONGEST_WAIT, timedelta(seconds=error.retry_after_s))  # a job beyond the horizon is due at once
+    return back_off(job.attempts)

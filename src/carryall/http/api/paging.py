@@ -52,19 +52,29 @@ def next_cursor(secrets: Secrets, query: FileQuery, page: Sequence[File]) -> str
     """Give the cursor that leads on from a page; None where `query`, which asked for one more, found no more."""
     if len(page) < query.limit:
         return None
-    where = [query.sort, *(query.following(page[-2]).after or ())]
-    payload = base64.urlsafe_b64encode(json.dumps(where, ensure_ascii=False).encode()).decode().rstrip("=")
+    return cursor_after(secrets, query.sort, query.following(page[-2]).after or ())
+
+
+def cursor_after(secrets: Secrets, order: str, keys: Sequence[str | int]) -> str:
+    """Give the cursor to what comes, in this order, after these keys."""
+    payload = base64.urlsafe_b64encode(json.dumps([order, *keys], ensure_ascii=False).encode()).decode().rstrip("=")
     return f"{payload}.{secrets.sign(_PURPOSE, payload, None)}"
 
 
-def _after(secrets: Secrets, cursor: str, sort: Sort) -> tuple[str | int, str]:
-    """Read a cursor of ours. It is signed, so whatever it says was said here."""
+def read_cursor(secrets: Secrets, cursor: str, order: str) -> list[str | int]:
+    """Read a cursor of ours; give its keys. It is signed, so whatever it says was said here. Raises Malformed."""
     payload, _, signature = cursor.partition(".")
     if secrets.verify(_PURPOSE, payload, None, signature):
-        said, value, file_id = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-        if said == sort:
-            return value, file_id
+        keys: list[str | int]
+        said, *keys = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+        if said == order:
+            return keys
     raise Malformed(
         "This cursor isn't one of ours, or was given with another sort. Begin again without one.",
         code="cursor_invalid",
     )
+
+
+def _after(secrets: Secrets, cursor: str, sort: Sort) -> tuple[str | int, str]:
+    value, file_id = read_cursor(secrets, cursor, sort)
+    return value, str(file_id)

@@ -11,6 +11,7 @@ from carryall.http.api.shapes import PLAN, PlanShape, plan_shape
 from carryall.http.context import Context
 from carryall.http.guarded import Caller
 from carryall.model.principal import Plan
+from carryall.operations.placing import Targets
 
 _MOST_BYTES = 2**60  # an exbibyte
 _MOST_A_MINUTE = 1_000_000
@@ -19,6 +20,7 @@ _MOST_DAYS = 36_500
 Bytes = Annotated[StrictInt, Field(ge=0, le=_MOST_BYTES)]
 Count = Annotated[StrictInt, Field(ge=1, le=_MOST_A_MINUTE)]
 Extension = Annotated[str, Field(pattern=r"^\.?[A-Za-z0-9_-]{1,32}$")]
+StoreName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$")]
 PlanPath = Annotated[str, Path(max_length=64, pattern=r"^[A-Za-z0-9._-]+$")]
 
 
@@ -35,9 +37,11 @@ class Limits(BaseModel):
     requests_per_minute: Count | None = None
     retention_days: Annotated[StrictInt, Field(ge=1, le=_MOST_DAYS)] | None = None
     extensions: Annotated[list[Extension], Field(max_length=1000)] | None = None
+    target: Annotated[str, Field(max_length=1000)] | None = None
+    stores: Annotated[list[StoreName], Field(max_length=100)] | None = None
 
-    def plan(self, name: str) -> Plan:
-        """Give the plan of this name."""
+    def plan(self, name: str, targets: Targets) -> Plan:
+        """Give the plan of this name. Raises Malformed for stores that aren't there."""
         return Plan(
             name=name,
             max_file_bytes=self.max_file_bytes,
@@ -50,7 +54,14 @@ class Limits(BaseModel):
                 if self.extensions is not None
                 else None
             ),
+            target=targets.known(self.target) if self.target is not None else None,
+            stores=self._known_stores(targets),
         )
+
+    def _known_stores(self, targets: Targets) -> frozenset[str] | None:
+        for store in self.stores or ():
+            targets.known(store)
+        return frozenset(self.stores) if self.stores is not None else None
 
 
 class Plans(BaseModel):
@@ -73,7 +84,7 @@ def router(context: Context) -> APIRouter:
     @routes.put("/plans/{name}", summary="Make or change a plan", **documented(409, 422))
     async def put(caller: Caller, name: PlanPath, limits: Limits) -> PlanShape:
         caller.require_admin()
-        return plan_shape(await context.accounts.put_plan(limits.plan(name)))
+        return plan_shape(await context.accounts.put_plan(limits.plan(name, context.targets)))
 
     @routes.delete("/plans/{name}", status_code=204, summary="Remove a plan", **documented(404, 409, 422))
     async def remove(caller: Caller, name: PlanPath) -> None:

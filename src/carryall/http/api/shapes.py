@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from carryall.http.appends import advised
 from carryall.http.call import Call
 from carryall.model.account import Token, Usage, User
-from carryall.model.file import File
+from carryall.model.file import Copy, CopyState, File
 from carryall.model.principal import Plan, Principal, Scope
 from carryall.model.upload import Upload
 from carryall.operations.files import Shared
@@ -32,7 +32,59 @@ FILE: dict[str, Any] = {
     "downloads": 0,
     "url": f"{_HERE}/v1/files/4fGhR2mP8sQ1tVx7Lb3Nc9/content",
     "short_url": f"{_HERE}/s/Xy7abc23",
-    "copies": [{"store": "local", "state": "stored", "link": None}],
+    "target": "local,s3",
+    "is_delivered": False,
+    "copies": [
+        {
+            "store": "local",
+            "state": "stored",
+            "link": None,
+            "sent_bytes": None,
+            "attempts": 0,
+            "error": None,
+            "code": None,
+            "next_try_at": None,
+            "stored_at": "2026-01-31T12:00:00Z",
+            "is_cache": False,
+        },
+        {
+            "store": "s3",
+            "state": "failed",
+            "link": None,
+            "sent_bytes": None,
+            "attempts": 2,
+            "error": "The store asks to come back later.",
+            "code": "store_busy",
+            "next_try_at": "2026-01-31T12:00:21Z",
+            "stored_at": None,
+            "is_cache": False,
+        },
+    ],
+}
+DELIVERY: dict[str, Any] = {
+    "file_id": FILE["id"],
+    "name": FILE["name"],
+    "size": FILE["size"],
+    "owner": FILE["owner"],
+    "created_at": FILE["created_at"],
+    **FILE["copies"][1],
+}
+EVENT: dict[str, Any] = {
+    "id": 42,
+    "type": "copy.stored",
+    "subject": FILE["id"],
+    "owner": "user:alice",
+    "created_at": "2026-01-31T12:00:05.123456+00:00",
+    "data": {
+        "file_id": FILE["id"],
+        "main_service_file_id": None,
+        "name": FILE["name"],
+        "size": FILE["size"],
+        "store": "s3",
+        "attempts": 1,
+        "link": None,
+        "is_delivered": True,
+    },
 }
 LINK: dict[str, Any] = {
     "id": "9dK0aW5zEo3TgYuPq6Xm2h",
@@ -62,6 +114,8 @@ PLAN: dict[str, Any] = {
     "requests_per_minute": 600,
     "retention_days": None,
     "extensions": ["jpg", "png"],
+    "target": "local",
+    "stores": ["local"],
 }
 USAGE: dict[str, Any] = {
     "stored_bytes": 250000,
@@ -89,15 +143,74 @@ def _example(value: dict[str, Any]) -> ConfigDict:
 
 
 class CopyShape(BaseModel):
-    """A file's bytes in one store."""
+    """A file's bytes in one store, or on their way there.
+
+    `state` is `queued`, `delivering`, `stored`, `failed` (tried again at `next_try_at`; given up where that is null) or
+    `gone`. `sent_bytes` is null but while delivering. `error` is for people, `code` for programs. `is_cache` is true of
+    a local copy that the target doesn't ask for.
+    """
 
     store: str
-    state: str
+    state: CopyState
     link: str | None
+    sent_bytes: int | None
+    attempts: int
+    error: str | None
+    code: str | None
+    next_try_at: datetime | None
+    stored_at: datetime | None
+    is_cache: bool
+
+
+def copy_shape(copy: Copy) -> CopyShape:
+    """Give a copy as JSON. Where it lies in its store is nobody's business."""
+    return CopyShape(**_copy_fields(copy))
+
+
+def _copy_fields(copy: Copy) -> dict[str, Any]:
+    return {
+        "store": copy.store,
+        "state": copy.state,
+        "link": copy.link,
+        "sent_bytes": copy.sent_bytes if copy.state is CopyState.DELIVERING else None,
+        "attempts": copy.attempts,
+        "error": copy.error,
+        "code": copy.error_code,
+        "next_try_at": copy.next_try_at,
+        "stored_at": copy.stored_at,
+        "is_cache": copy.is_cache,
+    }
+
+
+class DeliveryShape(CopyShape):
+    """The delivery of a file to a store."""
+
+    model_config = _example(DELIVERY)
+
+    file_id: str
+    name: str
+    size: int
+    owner: str
+    created_at: datetime
+
+
+def delivery_shape(file: File, copy: Copy) -> DeliveryShape:
+    """Give a delivery as JSON."""
+    return DeliveryShape(
+        file_id=file.id,
+        name=file.name,
+        size=file.size,
+        owner=file.owner,
+        created_at=file.created_at,
+        **_copy_fields(copy),
+    )
 
 
 class FileShape(BaseModel):
-    """A file. `url` gives its bytes to its owner, `short_url` to whoever has it; sizes are bytes."""
+    """A file. `url` gives its bytes to its owner, `short_url` to whoever has it; sizes are bytes.
+
+    `target` says which stores get it; `is_delivered` is true when as many have it as that asks for.
+    """
 
     model_config = _example(FILE)
 
@@ -117,6 +230,8 @@ class FileShape(BaseModel):
     downloads: int
     url: str
     short_url: str
+    target: str
+    is_delivered: bool
     copies: list[CopyShape]
 
 
@@ -139,7 +254,9 @@ def file_shape(call: Call, file: File) -> FileShape:
         downloads=file.downloads,
         url=call.url("v1", "files", file.id, "content"),
         short_url=call.url("s", file.short_id),
-        copies=[CopyShape(store=copy.store, state=copy.state, link=copy.link) for copy in file.copies],
+        target=str(file.target),
+        is_delivered=file.is_delivered,
+        copies=[copy_shape(copy) for copy in file.copies],
     )
 
 
@@ -256,7 +373,10 @@ def token_fields(token: Token) -> dict[str, Any]:
 
 
 class PlanShape(BaseModel):
-    """A plan's limits; null means unlimited. `retention_days` counts from the last download."""
+    """A plan's limits; null means unlimited. `retention_days` counts from the last download.
+
+    `target` is where files go when a request doesn't say; `stores` are those that a request may name.
+    """
 
     model_config = _example(PLAN)
 
@@ -267,6 +387,8 @@ class PlanShape(BaseModel):
     requests_per_minute: int | None
     retention_days: float | None
     extensions: list[str] | None
+    target: str | None
+    stores: list[str] | None
 
 
 def plan_shape(plan: Plan) -> PlanShape:
@@ -279,6 +401,8 @@ def plan_shape(plan: Plan) -> PlanShape:
         requests_per_minute=plan.requests_per_minute,
         retention_days=plan.retention / _DAY if plan.retention else None,
         extensions=sorted(plan.extensions) if plan.extensions is not None else None,
+        target=str(plan.target) if plan.target is not None else None,
+        stores=sorted(plan.stores) if plan.stores is not None else None,
     )
 
 

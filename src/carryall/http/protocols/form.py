@@ -44,13 +44,11 @@ class FormPlan:
         file_field: the name of the parts that are files; files in other parts are skipped.
         declare: says of a file part what it will be; may refuse it.
         max_files: file parts at most.
-        store: where the files go; None for the default.
     """
 
     file_field: str
     declare: Declare
     max_files: int = 1
-    store: str | None = None
 
 
 @asynccontextmanager
@@ -94,8 +92,14 @@ async def _land(call: Call, principal: Principal, plan: FormPlan, landed: Landed
             limit=plan.max_files,
         )
     declared = plan.declare(part)
-    declared = replace(declared, at_most=bytes_left(call), media_type=part.media_type, errand=call.errand)
-    upload = await call.context.door.open(principal, declared, store=plan.store)
+    declared = replace(
+        declared,
+        at_most=bytes_left(call),
+        media_type=part.media_type,
+        target=declared.target or call.target,
+        errand=call.errand,
+    )
+    upload = await call.context.door.open(principal, declared)
     landed.uploads.append(upload)
     await call.context.door.receive(principal, upload.id, part.body, mode=Mode.REPLACE)
 

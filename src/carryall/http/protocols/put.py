@@ -17,14 +17,14 @@ from carryall.ports.cancellation import shielded
 _FALLBACK_NAME = "file"
 
 
-async def land_raw(call: Call, principal: Principal, declared: Declared, *, store: str | None = None) -> File:
+async def land_raw(call: Call, principal: Principal, declared: Declared) -> File:
     """Take the request's body as one file, or leave nothing.
 
     The declared size, type and digests come from the headers: Content-Length, Content-Type, Content-Digest and
     Repr-Digest. Raises what `Door.accept` raises, and Malformed for a Content-Range (RFC 9110 §14.5).
     """
     declared, expect = await _admitted(call, principal, declared)
-    return await call.context.door.accept(principal, declared, call.body, store=store, expect=expect)
+    return await call.context.door.accept(principal, declared, call.body, expect=expect)
 
 
 @asynccontextmanager
@@ -56,6 +56,7 @@ async def _admitted(call: Call, principal: Principal, declared: Declared) -> tup
         size=size,
         media_type=clean_media_type(call.headers.get("content-type")),
         digests=digests.representation,
+        target=declared.target or call.target,
         errand=call.errand,
     )
     return told, content_digests(call.headers, call.request.scope)

@@ -1,6 +1,7 @@
 """Relay: a form (or raw) upload by a service token, handed to a store, answered with a link."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import APIRouter
@@ -12,6 +13,7 @@ from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.errands import files_of, once
 from carryall.http.forms import FilePart
+from carryall.http.promises import delivered, still_delivering
 from carryall.http.protocols import resumable
 from carryall.http.protocols.form import (
     FormPlan,
@@ -45,7 +47,8 @@ UPLOAD_DOCS: dict[str, Any] = openapi.operation(
     ),
     parameters=[
         openapi.IDEMPOTENCY_KEY,
-        openapi.query("service", "Relay: the store that the file goes to."),
+        openapi.query("service", "The store that the file goes to, or several: `local,s3`, `any:s3,mega`."),
+        openapi.query("keep", "Relay: `false` gives the file up when it can't be delivered at once."),
         openapi.query("fileName", "The name of a raw body; Content-Disposition may have it instead."),
     ],
     body={**openapi.form_body(_FIELD), **openapi.raw_body()},
@@ -62,7 +65,7 @@ UPLOAD_DOCS: dict[str, Any] = openapi.operation(
             "sha256": "9f86d081…",
         }
     },
-    refusals=(400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503, 507),
+    refusals=(400, 401, 403, 408, 409, 413, 415, 422, 429, 502, 503, 504, 507),
 )
 
 
@@ -100,78 +103,80 @@ async def upload(call: Call) -> Response:
 
 
 async def _make(call: Call, principal: Principal) -> Response:
-    service = _service(call)
+    promise = _promise(call, principal)
     if not is_form(call) and resumable.begins(call):
-        return await resumable.begin(call, principal, _declared(call), store=service, ended=ended)
+        return await resumable.begin(call, principal, _declared(call, promise), ended=ended)
     land = _from_form if is_form(call) else _from_raw
-    return await _told(call, principal, await land(call, principal, service), service)
+    return await _told(call, principal, await land(call, principal, promise))
 
 
 @resumable.or_began
 async def _made(call: Call, principal: Principal, uploads: Sequence[Upload]) -> Response:
     """Answer for what an attempt before made."""
     (file,) = await files_of(call, principal, uploads)
-    return await ended(call, principal, uploads[0], file)
+    return await _told(call, principal, file)
 
 
-async def ended(call: Call, principal: Principal, upload: Upload, file: File) -> Response:
+async def ended(call: Call, principal: Principal, _upload: Upload, file: File) -> Response:
     """Answer the end of an upload that began here."""
-    return await _told(call, principal, file, upload.store)
+    return await _told(call, principal, file)
 
 
-def _service(call: Call) -> str:
-    """Give the store that `?service=` names, in whatever case; the default one where it is absent."""
-    asked = call.query("service")
-    service = call.context.rules.default_service if asked is None else asked.lower()
-    known = call.context.health.services
-    if service not in known:
-        raise Malformed(
-            f"Unsupported service: {service}. Supported services: {', '.join(known)}",
-            code="service_unsupported",
-            supported_services=known,
-        )
-    return service
+def _promise(call: Call, principal: Principal) -> Declared:
+    """Say what becomes of what is sent: the store that `?service=` names has it before the answer.
+
+    A client that repeats itself gets one file. With `?keep=false` it goes again when it can't be delivered.
+    """
+    asked = call.target
+    target = call.context.rules.default_service if asked is None else asked
+    call.context.targets.of(principal, target)
+    keep = (call.query("keep") or "true").lower()
+    if keep not in ("true", "false"):
+        raise Malformed("keep is true or false.", code="field_invalid")
+    repeat_s = call.context.rules.relay_repeat_s
+    return Declared(name="", door=DOOR, target=target, repeat_s=repeat_s, gives_up=keep == "false")
 
 
-async def _from_form(call: Call, principal: Principal, service: str) -> File:
+async def _from_form(call: Call, principal: Principal, promise: Declared) -> File:
     def declare(part: FilePart) -> Declared:
-        return Declared(name=part.filename, door=DOOR)
+        return replace(promise, name=part.filename)
 
-    async with landed_form(call, principal, FormPlan(_FIELD, declare, store=service)) as landed:
+    async with landed_form(call, principal, FormPlan(_FIELD, declare)) as landed:
         if landed.has_empty_choice and not landed.uploads:
             raise no_name()
         require_file(landed, _FIELD)
         return (await complete_form(call, principal, landed))[0]
 
 
-async def _from_raw(call: Call, principal: Principal, service: str) -> File:
-    return await land_raw(call, principal, _declared(call), store=service)
+async def _from_raw(call: Call, principal: Principal, promise: Declared) -> File:
+    return await land_raw(call, principal, _declared(call, promise))
 
 
-def _declared(call: Call) -> Declared:
+def _declared(call: Call, promise: Declared) -> Declared:
     """Say what a raw body is. It has to bring a name: without one it is a form that forgot to say so, or nothing."""
     name = given_name(call)
     if name is None:
         raise no_file(_FIELD)
-    return Declared(name=name, door=DOOR)
+    return replace(promise, name=name)
 
 
-async def _told(call: Call, principal: Principal, file: File, service: str) -> Response:
-    copy = file.stored_copy(service)
-    link = copy.link if copy else None
-    if link is None:
-        # Our own stores have no public links, so we give one: 128 random bits, without an end.
-        shared = await call.context.files.share(principal, file.id, LinkWish())
-        link = call.url("d", shared.link.id)
+async def _told(call: Call, principal: Principal, file: File) -> Response:
+    """Answer when the file is where it was promised to be, with its link there."""
+    whole = await delivered(call, file)
     told = {
-        "status": "success",
-        "message": "File uploaded successfully",
         "filename": file.name,
-        "service": service,
-        "link": link,
+        "service": str(file.target),
         "file_id": file.id,
         "file_url": call.url("s", file.short_id),
         "size": file.size,
         "sha256": file.sha256,
     }
-    return JSONResponse(told)
+    if whole is None:
+        waiting = {"status": "accepted", "message": "File received. It is on its way to its store."}
+        return still_delivering(call, file, {**waiting, **told})
+    link = next((copy.link for copy in whole.copies if copy.is_stored and copy.link), None)
+    if link is None:
+        # The store has no public links, so we give one: 128 random bits, without an end.
+        shared = await call.context.files.share(principal, file.id, LinkWish())
+        link = call.url("d", shared.link.id)
+    return JSONResponse({"status": "success", "message": "File uploaded successfully", **told, "link": link})

@@ -90,9 +90,7 @@ def target(handler: Handler) -> Handler:
     return taken
 
 
-async def begin(
-    call: Call, principal: Principal, declared: Declared, *, store: str | None = None, ended: Ended | None = None
-) -> Response:
+async def begin(call: Call, principal: Principal, declared: Declared, *, ended: Ended | None = None) -> Response:
     """Begin an upload of what the target would have made a file of (I-CR1 to I-CR4).
 
     The answer to a first part has its address; all of it is answered as the target would have.
@@ -107,6 +105,7 @@ async def begin(
         declared,
         size=call.body.declared_size if ends and size is None else size,
         media_type=clean_media_type(call.headers.get("content-type")),
+        target=declared.target or call.target,
         errand=call.errand,
     )
 
@@ -117,7 +116,7 @@ async def begin(
     body = call.body if ends else bounded(call, principal)
     brought = _brought(call, dialect, body, offset=0, is_end=ends)
     outcome = await call.context.by_flag.begin(
-        principal, told, brought, store=store, announce=announce if _may_announce(call) else None
+        principal, told, brought, announce=announce if _may_announce(call) else None
     )
     return await _answered(call, principal, outcome, dialect, ended) if ends else _began(call, outcome.upload)
 

@@ -27,6 +27,7 @@ _MOST = 2**63 - 1
 _METADATA_BYTES = 16 << 10
 _NAME_KEYS = ("filename", "name")
 _TYPE_KEYS = ("filetype", "type", "contentType")
+_TARGET_KEY = "target"
 _EXTERNAL_KEY = "main_service_file_id"
 CHECKSUM = "upload-checksum"
 _PARTIAL, _FINAL = "partial", "final;"
@@ -83,6 +84,7 @@ def declared_of(headers: Headers, *, door: str, size: int | None) -> Declared:
         media_type=clean_media_type(media_type),
         size=size,
         external_id=values.get(_EXTERNAL_KEY),
+        target=values.get(_TARGET_KEY),
         metadata=values,
         raw_metadata=raw,
         is_part=concat == _PARTIAL,
@@ -95,7 +97,7 @@ def _texts(metadata: Mapping[str, bytes]) -> Iterator[tuple[str, str]]:
         try:
             yield key, value.decode("utf-8")
         except UnicodeDecodeError as error:
-            if key in (*_NAME_KEYS, *_TYPE_KEYS, _EXTERNAL_KEY):
+            if key in (*_NAME_KEYS, *_TYPE_KEYS, _EXTERNAL_KEY, _TARGET_KEY):
                 raise Malformed(f"{key} in Upload-Metadata has to be UTF-8.", code="metadata_invalid") from error
 
 

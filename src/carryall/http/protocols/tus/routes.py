@@ -119,7 +119,8 @@ async def _begin(call: Call, principal: Principal) -> Response:
     """Begin an upload, and take the first bytes if there are any (T-C2 to T-C7, T-D1, T-W1 to T-W6, T-N1, T-N3)."""
     parts = parts_of(call.headers, own_host=urlsplit(call.url()).netloc, prefixes=PREFIXES)
     size = _declared_size(call, is_final=bool(parts))
-    declared = replace(declared_of(call.headers, door=DOOR, size=size), errand=call.errand)
+    declared = declared_of(call.headers, door=DOOR, size=size)
+    declared = replace(declared, target=declared.target or call.target, errand=call.errand)
     brings_bytes = _brings_bytes(call)
     if parts and brings_bytes:
         raise Malformed("A final upload brings no bytes of its own.", code="parts_invalid")

@@ -143,9 +143,15 @@ class _Conversation:
         if not name:
             raise no_name()
         await self._context.admission.body(principal, size=body.declared_size)
-        declared = Declared(name=name, door=DOOR, size=body.declared_size)
+        declared = Declared(name=name, door=DOOR, size=body.declared_size, target=self._target)
         file = await self._context.door.accept(principal, declared, body)
         return stored(site + path_of("s", file.short_id), file, await available_space(self._context, principal))
+
+    @property
+    def _target(self) -> str | None:
+        """Where the handshake wants the files to go; a page can't set headers, so its address says it."""
+        asked = self._socket.query_params.get("service")
+        return self._socket.headers.get("carryall-target") if asked is None else asked
 
     async def _is_skipped(self, body: RequestBody) -> bool:
         await drain(body, limit_bytes=self._context.rules.drain_bytes, seconds=_DRAIN_S)

@@ -101,8 +101,8 @@ class _ChunkForm:
                 return
             if self.session_id is not None:
                 (await door.look(self.principal, self.session_id)).require_open()
-        declared = Declared(name=CHUNK, door=DOOR, at_most=at_most)
-        scratch = await door.open(self.principal, declared, store=self.call.context.rules.chunk_store)
+        declared = Declared(name=CHUNK, door=DOOR, at_most=at_most, target=self.call.context.rules.chunk_target)
+        scratch = await door.open(self.principal, declared)
         self.scratch_id = scratch.id
         await door.receive(self.principal, scratch.id, body, mode=Mode.REPLACE)
 

@@ -16,6 +16,7 @@ from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import Delivery, deliver
 from carryall.http.guarded import Caller, guarded
+from carryall.http.promises import delivered, still_delivering
 from carryall.http.surfaces.chunks.bodies import (
     Begin,
     Begun,
@@ -38,6 +39,7 @@ from carryall.ports.catalog_files import FileQuery
 
 _MISMATCH = "Invalid upload_session_id or file_id."
 _NO_FILE = "File not found."
+_DELIVERING = "File upload completed. It is on its way to its store; the main service is notified when it is there."
 _FILE_ID = re.compile(r"[0-9]{1,19}")
 _PAGE = 1000
 
@@ -49,28 +51,27 @@ def router(context: Context) -> APIRouter:
 
     @routes.post("/init", summary="Begin a session", **_repeatable(400, 401, 403, 409, 413, 422, 429, 503))
     async def init(body: Begin, request: Request, caller: Caller) -> Begun:
+        call = Call(request, context)
         declared = Declared(
             name=body.original_file_name,
             door=DOOR,
             external_id=str(body.main_service_file_id),
-            errand=Call(request, context).errand,
+            target=call.target or context.rules.chunk_target,
+            errand=call.errand,
         )
-        session = await context.door.open(caller, declared, is_resumable=True, store=context.rules.chunk_store)
+        session = await context.door.open(caller, declared, is_resumable=True)
         return Begun(data=Session(upload_session_id=session.id))
 
-    @routes.post("/complete", summary="End a session", **_documented(400, 401, 403, 404, 409, 422, 502, 503, 507))
-    async def complete(body: Complete, request: Request, caller: Caller) -> Completed:
-        file = await _complete(context, caller, body)
-        place = _place(Call(request, context), file)
-        return Completed(
-            data=Stored(
-                file_path_on_upload_service=place,
-                file_download_url=place,
-                file_id=file.id,
-                size=file.size,
-                sha256=file.sha256,
-            )
-        )
+    refusals = _documented(400, 401, 403, 404, 409, 422, 502, 503, 504, 507)
+
+    @routes.post("/complete", summary="End a session", response_model=Completed, **refusals)
+    async def complete(body: Complete, request: Request, caller: Caller) -> Completed | Response:
+        call, file = Call(request, context), await _complete(context, caller, body)
+        whole = await delivered(call, file)
+        if whole is None:
+            told = Completed(message=_DELIVERING, data=_stored(call, file)).model_dump()
+            return still_delivering(call, file, told)
+        return Completed(data=_stored(call, whole))
 
     @routes.delete("/file", summary="Delete a session or a file", **_documented(400, 401, 403, 404, 422))
     async def delete(caller: Caller, body: Delete | None = None) -> Done:
@@ -184,10 +185,20 @@ async def _all_files(context: Context, caller: Principal) -> Iterable[File]:
     return found
 
 
+def _stored(call: Call, file: File) -> Stored:
+    place = _place(call, file)
+    return Stored(
+        file_path_on_upload_service=place,
+        file_download_url=place,
+        file_id=file.id,
+        size=file.size,
+        sha256=file.sha256,
+    )
+
+
 def _place(call: Call, file: File) -> str:
     """Give where a finished file is: the store's own address where it has one (decision 21)."""
-    copy = file.stored_copy(call.context.rules.chunk_store)
-    return (copy.link if copy else None) or call.url("upload", "download", file.external_id or "")
+    return call.context.serve.address(file) or call.url("upload", "download", file.external_id or "")
 
 
 _CHUNK_DOCS = openapi.operation(
