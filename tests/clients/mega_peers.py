@@ -1,4 +1,8 @@
-"""Other people's MEGA clients, each with the same few verbs: megajs, rclone's go-mega, and async-mega-py."""
+"""Other people's MEGA clients, each with the same few verbs: megajs, rclone's go-mega, and async-mega-py.
+
+Names are those of files in the account's root, or in a folder of it; paths are here. Every download's check sum is
+checked.
+"""
 
 import asyncio
 import json
@@ -9,8 +13,9 @@ import sys
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import yarl
 from mega.api import MegaAPI
@@ -36,33 +41,6 @@ class Login:
     url: str
     email: str
     mfa: str | None = None
-
-
-class Peer(Protocol):
-    """A foreign client. Names are those of files in a folder of the account, or in its root; paths are here."""
-
-    login: Login
-    errs: ClassVar[set[int]]
-
-    def upload(self, paths: list[Path], folder: str = "") -> None:
-        """Upload files of one folder here, by their names; the folder there exists."""
-        ...
-
-    def download(self, names: list[str], out: Path, folder: str = "") -> None:
-        """Download files into a folder here. Each one's check sum is checked."""
-        ...
-
-    def link(self, name: str) -> str:
-        """Give a public link of a file in the root."""
-        ...
-
-    def erase(self, name: str) -> None:
-        """Delete a file of the root for good."""
-        ...
-
-    def used_bytes(self) -> int:
-        """Ask the quota."""
-        ...
 
 
 class Megajs:
@@ -130,8 +108,7 @@ class Rclone:
         return done.stdout
 
     def _environment(self) -> dict[str, str]:
-        obscured = subprocess.run([RCLONE, "obscure", PASSWORD], capture_output=True, check=True, text=True).stdout
-        mega = {"TYPE": "mega", "USER": self.login.email, "PASS": obscured.strip(), "HARD_DELETE": "true"}
+        mega = {"TYPE": "mega", "USER": self.login.email, "PASS": _obscured(PASSWORD), "HARD_DELETE": "true"}
         if self.login.mfa:
             mega["2FA"] = totp(self.login.mfa, time.time())
         settings = {f"RCLONE_CONFIG_MEGA_{name}": value for name, value in mega.items()}
@@ -244,7 +221,14 @@ def make_files(folder: Path) -> list[Path]:
     folder.mkdir()
     for size in SIZES:
         (folder / str(size)).write_bytes(random.Random(size).randbytes(size))
-    return sorted(folder.iterdir())
+    return [folder / str(size) for size in SIZES]
+
+
+@cache
+def _obscured(password: str) -> str:
+    """Give a password as rclone's settings have it."""
+    done = subprocess.run([RCLONE, "obscure", password], capture_output=True, check=True, text=True)
+    return done.stdout.strip()
 
 
 def _chosen(names: list[str]) -> list[str]:

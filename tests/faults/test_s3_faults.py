@@ -1,7 +1,9 @@
 """Fault 10: the S3 server is killed, busy, silent, cut off or lying; what is told as stored is stored."""
 
 import asyncio
+import functools
 import re
+import socket
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,12 +15,14 @@ from tests.servers.s3_proxy import Act, Fault, Proxy, answer, proxy_to
 
 from carryall.model.errors import StoreError
 from carryall.operations.sources import PathSource
+from carryall.stores.s3 import multipart
 from carryall.stores.s3.options import Patience, S3Options
 from carryall.stores.s3.store import S3Store
-from carryall.testing.fakes import pattern
+from carryall.testing import fakes
 from carryall.testing.store_contract import source, stored_bytes
 
 SIZE = 11 << 20  # three parts of 5 MiB
+pattern = functools.cache(fakes.pattern)
 BUSY = answer("503 Busy", "<Error><Code>SlowDown</Code></Error>", "Retry-After: 1\r\n")
 BROKEN = answer("200 OK", "<Error><Code>InternalError</Code></Error>")
 GONE = answer("404 Gone", "<Error><Code>NoSuchUpload</Code></Error>")
@@ -41,16 +45,20 @@ async def proxy(server: S3Server) -> AsyncIterator[Proxy]:
     server.empty()
 
 
-def store_at(url: str) -> S3Store:
-    """Make a store that loses its patience soon."""
+def store_at(url: str, *, idle_s: float = 30) -> S3Store:
+    """Make a store."""
     options = S3Options(S3Server.bucket, url, REGION, ACCESS_KEY, SECRET_KEY, part_bytes=5 << 20)
-    return S3Store("s3", options, patience=Patience(connect_s=2, idle_s=0.7, closing_s=2))
+    return S3Store("s3", options, patience=Patience(connect_s=10, idle_s=idle_s, closing_s=max(2, idle_s)))
 
 
 @pytest.fixture
-async def store(proxy: Proxy) -> AsyncIterator[S3Store]:
-    """Make a store behind the proxy."""
-    store = store_at(proxy.url)
+async def store(
+    proxy: Proxy, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[S3Store]:
+    """Make a store behind the proxy; where that says nothing, one that soon loses its patience."""
+    monkeypatch.setattr(multipart, "_FIRST_PAUSE_S", 0.02)
+    is_silent = re.search("mute|stall", repr(getattr(request.node, "callspec", ""))) is not None
+    store = store_at(proxy.url, idle_s=0.7 if is_silent else 30)
     yield store
     await store.close()
 
@@ -78,11 +86,11 @@ async def assert_nothing_is_left(server: S3Server, proxy: Proxy, store: S3Store)
         (PART, "lose", b""),
         (PART, "mute", b""),
         (PART, "stall", b""),
-        (COMPLETE, "answer", BUSY),
         (COMPLETE, "answer", BROKEN),
         (COMPLETE, "lose", b""),
         (PART, "answer", GONE),
     ],
+    ids=range(8),
 )
 async def test_what_fails_once_is_done_again(
     server: S3Server, proxy: Proxy, store: S3Store, given: PathSource, *, matches: str, act: Act, content: bytes
@@ -103,7 +111,6 @@ async def test_what_fails_once_is_done_again(
     [
         (Fault(PART, "answer", answer=BUSY), "store_busy"),
         (Fault(PART, "cut", after_bytes=1 << 20), "store_unreachable"),
-        (Fault(PART, "mute"), "store_timeout"),
         (Fault(PART, "stall"), "store_timeout"),
         (Fault(COMPLETE, "answer", answer=BROKEN), "store_failed"),
         (Fault(COMPLETE, "mute"), "store_timeout"),
@@ -173,6 +180,7 @@ async def test_a_killed_server_takes_it_when_it_is_back(
     await proxy.until(r"PUT .*partNumber=3")
 
     server.kill()
+    proxy.patience.set()
     with pytest.raises(StoreError) as raised:
         await putting
     with pytest.raises(StoreError):
@@ -214,6 +222,22 @@ async def test_nobody_there_is_told() -> None:
     await store.close()
 
 
+async def test_a_server_that_takes_no_connection_is_told() -> None:
+    """A black hole is a timeout, after the time that a connection may take."""
+    with socket.socket() as full, socket.socket() as first:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        first.connect(full.getsockname())  # the only place in the queue
+        options = S3Options("files", f"http://127.0.0.1:{full.getsockname()[1]}", REGION, ACCESS_KEY, SECRET_KEY)
+        store = S3Store("s3", options, patience=Patience(connect_s=0.3))
+
+        with pytest.raises(StoreError) as raised:
+            await store.ready()
+        await store.close()
+
+    assert ("store_timeout", True) == (raised.value.stable_code, raised.value.retryable)
+
+
 async def test_the_clean_up_knows_what_is_under_way(
     server: S3Server, proxy: Proxy, store: S3Store, given: PathSource
 ) -> None:
@@ -226,6 +250,7 @@ async def test_the_clean_up_knows_what_is_under_way(
     assert 0 == await store.abort_leftovers(timedelta(hours=1))
     assert left in server.open_uploads()
     assert 1 == await store.abort_leftovers(timedelta(0))
+    proxy.patience.set()
     await putting
 
     assert ["key"] == server.all_keys()

@@ -30,6 +30,7 @@ from carryall.operations.completion import Completion
 from carryall.operations.deliver import Deliver
 from carryall.operations.doctor import Doctor, Finding
 from carryall.operations.erase import Erase
+from carryall.operations.evacuate import Evacuate
 from carryall.operations.expire import Expire
 from carryall.operations.files import Files
 from carryall.operations.heal import Heal
@@ -39,6 +40,7 @@ from carryall.operations.jobs import Bell
 from carryall.operations.placing import Targets
 from carryall.operations.queue import Queue
 from carryall.operations.reading import Reader
+from carryall.operations.scrub import Scrub
 from carryall.operations.serve import Serve
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
@@ -84,6 +86,9 @@ class House:
     expire: Expire
     erase: Erase
     deliver: Deliver
+    cache: Cache
+    scrub: Scrub
+    evacuate: Evacuate
     doctor: Doctor
     queue: Queue
     announce: Announce
@@ -238,6 +243,7 @@ def furnished(
     completion = Completion(world, Inspection(sniff), announce)
     door = Door(world, admission, completion, DoorRules(EXPIRY, checkpoints, Targets(world.stores, target)))
     heal, cache = Heal(world, announce), Cache(world, announce, limit_bytes=keep_bytes)
+    deliver = Deliver(world, announce, heal, cache)
     serve = Serve(world, Reader(world, heal, cache))
     return House(
         world=world,
@@ -246,7 +252,10 @@ def furnished(
         files=Files(world, serve, announce),
         expire=Expire(world, door, announce, admin=ADMIN, sweep_after=SWEEP_AFTER),
         erase=Erase(world),
-        deliver=Deliver(world, announce, heal, cache),
+        deliver=deliver,
+        cache=cache,
+        scrub=Scrub(world, heal, every=timedelta(days=30), bytes_per_s=1 << 40),
+        evacuate=Evacuate(world, deliver, cache),
         doctor=Doctor(world),
         queue=Queue(world),
         announce=announce,

@@ -206,6 +206,8 @@ async def test_a_file_that_cant_be_read_now(house: House, alice: Principal) -> N
         await house.content(file)
     assert ("file_unreadable", True) == (raised.value.stable_code, raised.value.retryable)
     moved.rename(stored)
+    await house.scrub.turn()
+    assert b"x" == await house.content(file)
 
 
 async def test_what_lies_in_the_past_is_refused(house: House, alice: Principal) -> None:

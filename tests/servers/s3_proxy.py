@@ -29,13 +29,17 @@ class Fault:
 
 @dataclass
 class Proxy:
-    """Listens on 127.0.0.1. `heads` are the requests that came, whole, without their bodies."""
+    """Listens on 127.0.0.1. `heads` are the requests that came, whole, without their bodies.
+
+    Connections on which nothing is said end when `patience` is set.
+    """
 
     upstream_port: int
     port: int = 0
     faults: list[Fault] = field(default_factory=list)
     heads: list[str] = field(default_factory=list)
     came: asyncio.Condition = field(default_factory=asyncio.Condition)
+    patience: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
     def url(self) -> str:
@@ -71,31 +75,33 @@ class Proxy:
     async def _carry(self, head: str, fault: Fault, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int((re.search(r"(?i)\r\ncontent-length: (\d+)", head) or [0, "0"])[1])
         if fault.act == "stall":
-            await asyncio.Event().wait()
+            await self.patience.wait()
+            return
         if fault.act in ("answer", "mute"):
             await reader.readexactly(size)
             if fault.act == "mute":
-                await asyncio.Event().wait()
+                await self.patience.wait()
+                return
             writer.write(fault.answer)
             await writer.drain()
             writer.close()
-            return await writer.wait_closed()
+            await writer.wait_closed()
+            return
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self.upstream_port)
         try:
             up_writer.write(head.replace("\r\n", "\r\nConnection: close\r\n", 1).encode())
             await _copy(reader, up_writer, fault.after_bytes if fault.act == "cut" else size)
             if fault.act == "cut":
-                return None
+                return
             if fault.act == "lose" and fault.after_bytes == 0:
                 await up_reader.read()
-                return None
+                return
             await _copy(up_reader, writer, fault.after_bytes if fault.act == "cut_answer" else -1)
             if fault.act != "cut_answer":
                 writer.close()
                 await writer.wait_closed()
         finally:
             up_writer.transport.abort()
-        return None
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, count: int) -> None:

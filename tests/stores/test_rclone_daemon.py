@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -190,10 +191,10 @@ async def test_it_sees_little_of_our_environment(
     monkeypatch.setenv("CARRYALL_SECRET_KEY", "hidden")
     monkeypatch.setenv("MEGA_PASSWORD", "hidden")
     monkeypatch.setenv("RCLONE_RC_ADDR", "0.0.0.0:5572")
-    monkeypatch.setenv("RCLONE_CONFIG_OTHER_TYPE", "memory")
+    monkeypatch.setenv("RCLONE_CONFIG_OTHER_TYPE", "local")
     given = options(server, tmp_path)
     extended = RcloneStore(
-        "far", RcloneOptions("other:x", config=given.config, environment={"X_MEGA_API_URL": "http://127.0.0.1:1"})
+        "far", replace(given, remote=f"other:{tmp_path}", environment={"X_MEGA_API_URL": "http://127.0.0.1:1"})
     )
     await extended.ready()
 
@@ -201,7 +202,7 @@ async def test_it_sees_little_of_our_environment(
     await extended.close()
 
     assert "http://127.0.0.1:1" == seen["X_MEGA_API_URL"]
-    assert "memory" == seen["RCLONE_CONFIG_OTHER_TYPE"]
+    assert "local" == seen["RCLONE_CONFIG_OTHER_TYPE"]
     assert not {"CARRYALL_SECRET_KEY", "MEGA_PASSWORD", "RCLONE_RC_ADDR"} & seen.keys()
 
 

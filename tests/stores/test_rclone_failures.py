@@ -135,15 +135,17 @@ async def test_unknown_kind(tmp_path: Path) -> None:
 def locked(tmp_path: Path) -> Path:
     """Give a configuration that is encrypted."""
     config = tmp_path / "rclone.conf"
-    config.write_text("[far]\ntype = memory\n")
+    config.write_text("[far]\ntype = local\n")
     command = [rclone(), f"--config={config}", "config", "encryption", "set", "--password-command=echo hunter2"]
     subprocess.run(command, check=True, capture_output=True)
     return config
 
 
-async def test_locked_configuration(locked: Path) -> None:
+async def test_locked_configuration(locked: Path, tmp_path: Path) -> None:
     """An encrypted configuration without its password never asks for one; with it, it works."""
     assert "store_not_found" == await code_of(RcloneOptions("far:x", config=locked))
-    opened = RcloneStore("far", RcloneOptions("far:x", config=locked, environment={"RCLONE_CONFIG_PASS": "hunter2"}))
+    opened = RcloneStore(
+        "far", RcloneOptions(f"far:{tmp_path}", config=locked, environment={"RCLONE_CONFIG_PASS": "hunter2"})
+    )
     await opened.ready()
     await opened.close()

@@ -1,13 +1,15 @@
 """A client of server-sent events that reads as browsers do, in a thread of its own."""
 
+import http.client
 import json
+import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
-
-import httpx2
+from urllib.parse import urlencode, urlsplit
 
 _WAIT_S = 20.0
 
@@ -31,8 +33,11 @@ class Source:
         self.status: int | None = None
         self.headers: Mapping[str, str] = {}
         self.failure: Exception | None = None
-        self._client = httpx2.Client(timeout=60)
-        self._request = (f"{url}/v1/events", dict(headers), params)
+        place = urlsplit(url)
+        self._connection = http.client.HTTPConnection(place.hostname or "", place.port, timeout=60)
+        self._connection.connect()
+        self._socket = self._connection.sock
+        self._request = (f"{place.path}/v1/events?{urlencode(params)}", dict(headers))
         self._is_closed = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
@@ -63,23 +68,26 @@ class Source:
     def close(self) -> None:
         """Go away."""
         self._is_closed.set()
-        self._client.close()
+        with suppress(OSError):  # the server was faster
+            self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join(_WAIT_S)
+        self._connection.close()
 
     def _run(self) -> None:
-        url, headers, params = self._request
+        path, headers = self._request
         try:
-            with self._client.stream("GET", url, headers=headers, params=params) as answer:
-                self.status, self.headers = answer.status_code, answer.headers
-                block: list[str] = []
-                for line in answer.iter_lines() if answer.status_code == 200 else ():
-                    if line:
-                        block.append(line)
-                    else:
-                        self._take(block)
-                        block = []
-        except (httpx2.HTTPError, RuntimeError, OSError, ValueError, AttributeError) as error:
-            if not self._is_closed.is_set():  # closing it from the other thread can end in any of these
+            self._connection.request("GET", path, headers=headers)
+            answer = self._connection.getresponse()
+            self.status, self.headers = answer.status, answer.headers
+            block: list[str] = []
+            while answer.status == 200 and (line := answer.readline().decode()):
+                if line != "\n":
+                    block.append(line.removesuffix("\n"))
+                    continue
+                self._take(block)
+                block = []
+        except (http.client.HTTPException, OSError) as error:
+            if not self._is_closed.is_set():
                 self.failure = error
 
     def _take(self, block: list[str]) -> None:

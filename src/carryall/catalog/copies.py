@@ -32,7 +32,8 @@ class CopyRows:
 
     def unchecked(self, store: str, before: datetime, *, after: str = "", limit: int) -> Sequence[File]:
         """Give files whose copy in a store wasn't looked at since."""
-        is_due = or_(copies.c.checked_at.is_(None), copies.c.checked_at < before, copies.c.state == CopyState.GONE.value)
+        is_gone = copies.c.state == CopyState.GONE.value
+        is_due = or_(copies.c.checked_at.is_(None), copies.c.checked_at < before, is_gone)
         return self._page(copies.c.store == store, _IS_KEPT, is_due, after=after, limit=limit)
 
     def under_way(self, *, after: str = "", limit: int) -> Sequence[File]:

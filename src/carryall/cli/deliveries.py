@@ -107,9 +107,7 @@ def retry(
             return await deliveries.retry_failed(store)
         return await deliveries.retry_file(admin, file, store)
 
-    tried = in_house(go)
-    say(
-        f"{count_text(tried, 'delivery', 'deliveries')} will be tried now."
-        if tried
-        else "There is nothing to try again."
-    )
+    if tried := in_house(go):
+        say(f"{count_text(tried, 'delivery', 'deliveries')} will be tried now.")
+    else:
+        say("There is nothing to try again.")

@@ -7,7 +7,8 @@ Beyond uvicorn's own it offers the application three ASGI extensions:
   to read, or it speaks HTTP/1.0.
 - `scope["extensions"]["carryall.trailers"]`: the list of the trailer fields, pairs of bytes with lower-case names. It
   is empty until the last `http.request` message was given.
-- `scope["extensions"]["carryall.stopping"]`: an asyncio.Event, set when the server waits for its connections to end.
+- `scope["extensions"]["carryall.ending"]`: an asyncio.Event, set when an answer without an end of its own should end:
+  the server stops, or the client has ended its side.
 
 Every byte that came reaches the application before it hears that the client went away, and a client that only ended
 its own side still hears the answer. A header has to end in time, and heads, chunk headers and trailers have to end
@@ -33,7 +34,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 INTERIM = "carryall.interim"
 TRAILERS = "carryall.trailers"
-STOPPING = "carryall.stopping"
+ENDING = "carryall.ending"
 
 # uvicorn has one table of status lines, and these two names come from no standard library (tus 1.0.0; the IETF draft).
 STATUS_LINE[104] = b"HTTP/1.1 104 Upload Resumption Supported\r\n"
@@ -90,7 +91,7 @@ class HttpProtocol(HttpToolsProtocol):
         self.trailer_bytes = 0
         self.is_head_over = False
         self.is_input_over = False
-        self.stopping = asyncio.Event()
+        self.ending = asyncio.Event()
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first header."""
@@ -103,8 +104,8 @@ class HttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def shutdown(self) -> None:
-        """Let the request that runs end, and say that it should where it has no end of its own."""
-        self.stopping.set()
+        """Let the request that runs end."""
+        self.ending.set()
         super().shutdown()
 
     def data_received(self, data: bytes) -> None:
@@ -127,6 +128,7 @@ class HttpProtocol(HttpToolsProtocol):
             return False
         cycle.keep_alive = False
         self.is_input_over = True
+        self.ending.set()
         cycle.message_event.set()
         return True
 
@@ -217,7 +219,7 @@ class Exchange:
             scope["extensions"][INTERIM] = self.interim
         else:
             scope["extensions"] = {}
-        scope["extensions"][STOPPING] = self._connection.stopping
+        scope["extensions"][ENDING] = self._connection.ending
         await self._app(scope, self.receive, send)
 
     async def receive(self) -> ASGIReceiveEvent:

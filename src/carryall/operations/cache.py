@@ -65,7 +65,7 @@ class Cache:
                 return gone
 
     def _trim(self, tx: Tx, skip: int) -> tuple[int, int]:
-        """Look at a page of copies; give how many went and how many have to stay: together a page, unless all is done."""
+        """Look at a page of copies; give how many went and how many must stay: fewer than a page when all is done."""
         limit = self._limit_bytes or 0
         over = tx.copies.cached_bytes(HOME) - limit
         dropped = stayed = 0

@@ -1,5 +1,6 @@
 """Erasing: the row first, the bytes after. Bytes are erased by a job that the row's transaction wrote."""
 
+import hashlib
 from datetime import datetime
 
 import structlog
@@ -35,9 +36,9 @@ def remove_file(tx: Tx, file: File, *, now: datetime, ids: Ids, announce: Announ
     log.info("file.deleted", id=file.id, owner=file.owner, bytes=file.size, why=why)
 
 
-def erasing_id(file_id: str, store: str) -> str:
-    """Give the id of the job that erases what a file left in a store as it moved away."""
-    return f"{job_id(file_id, store)}.{KIND}"
+def erasing_id(store: str, location: str) -> str:
+    """Give the id of the job that erases what a file left at a place as it moved away."""
+    return f"{KIND}.{hashlib.sha256(f'{store} {location}'.encode()).hexdigest()[:40]}"
 
 
 def queue_erasing(tx: Tx, copy: Copy, *, now: datetime, job_id: str) -> None:

@@ -173,6 +173,8 @@ class Expire:
         def work(tx: Tx) -> bool:
             if is_needed(tx, store, key):
                 return False
-            return tx.uploads.get(Upload.id_of(key)) is not None or age_s > self._sweep_after.total_seconds()
+            # What is half written comes from a completion or from another store: that only its age tells.
+            is_over = not key.endswith(".half") and tx.uploads.get(Upload.id_of(key)) is not None
+            return is_over or age_s > self._sweep_after.total_seconds()
 
         return await self._catalog.read(work) and not await self._leases.is_held(Upload.id_of(key))

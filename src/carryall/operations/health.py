@@ -1,10 +1,23 @@
 """Is the server alive, and can it take uploads?"""
 
+import asyncio
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal
 
 from carryall.model.errors import CarryallError
+from carryall.operations.placing import HOME
 from carryall.operations.world import World
+from carryall.ports.store import Store
+
+_FINE = "ok"
+_VITAL = ("catalog", "staging", f"store:{HOME}")
+"""What no upload is taken without. The other stores can wait: a file that can't reach them stays here until it can."""
+
+FRESH_S = 30.0
+PATIENCE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,8 +29,15 @@ class Readiness:
 
     @property
     def is_ready(self) -> bool:
-        """True when everything is ok."""
-        return all(answer == "ok" for answer in self.checks.values())
+        """True when uploads can be taken."""
+        return all(self.checks[name] == _FINE for name in _VITAL)
+
+    @property
+    def state(self) -> Literal["ready", "degraded", "not ready"]:
+        """Whether everything is ok, something that can wait isn't, or uploads can't be taken."""
+        if not self.is_ready:
+            return "not ready"
+        return "ready" if all(answer == _FINE for answer in self.checks.values()) else "degraded"
 
 
 class Health:
@@ -28,6 +48,7 @@ class Health:
         self._staging = world.staging
         self._stores = world.stores
         self._least_free = least_free
+        self._remotes = {name: Remote(store) for name, store in world.stores.items() if not store.capabilities.is_local}
 
     @property
     def services(self) -> list[str]:
@@ -35,8 +56,14 @@ class Health:
         return list(self._stores)
 
     async def readiness(self) -> Readiness:
-        """Look at everything; never raises for what it finds."""
-        checks = {"catalog": "ok", "staging": "ok", **{f"store:{name}": "ok" for name in self._stores}}
+        """Look at everything; never raises for what it finds.
+
+        Stores elsewhere are asked at most every 30 seconds, all at once, whoever and however many ask here; one that
+        is slow is waited for 5 seconds.
+        """
+        answers = await asyncio.gather(*(self._answer(name) for name in self._stores))
+        checks = {"catalog": _FINE, "staging": _FINE}
+        checks |= {f"store:{name}": answer for name, answer in zip(self._stores, answers, strict=True)}
         free = 0
         try:
             await self._catalog.read(lambda tx: tx.jobs.next_due())
@@ -48,13 +75,64 @@ class Health:
                 checks["staging"] = f"Only {free} bytes are free."
         except CarryallError as error:
             checks["staging"] = error.message
-        for name, store in self._stores.items():
-            try:
-                await store.ready()
-            except CarryallError as error:
-                checks[f"store:{name}"] = error.message
         return Readiness(checks, free)
 
     async def queue(self) -> Mapping[tuple[str, str], int]:
         """Count jobs by (kind, state), for metrics."""
         return await self._catalog.read(lambda tx: tx.jobs.counts())
+
+    async def close(self) -> None:
+        """Stop asking; called before the stores are closed."""
+        for remote in self._remotes.values():
+            await remote.close()
+
+    async def _answer(self, name: str) -> str:
+        remote = self._remotes.get(name)
+        return await _asked(self._stores[name]) if remote is None else await remote.answer()
+
+
+class Remote:
+    """Remembers what a store elsewhere said, and asks it again when that is old: one question for all who want to know.
+
+    A question goes on although nobody waits for it any more: a store that needs longer than anybody's patience, to log
+    in or to start a program, gets there once.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._said = ""
+        self._said_at = -FRESH_S
+        self._asking: asyncio.Task[str] | None = None
+
+    async def answer(self) -> str:
+        """Give "ok" or the reason why not, at most 30 seconds old."""
+        if self._asking is None:
+            if time.monotonic() - self._said_at < FRESH_S:
+                return self._said
+            self._asking = asyncio.create_task(self._ask())
+        asking = self._asking
+        done, _ = await asyncio.wait([asking], timeout=PATIENCE_S)
+        return asking.result() if done else f"Store {self._store.name} has not answered yet."
+
+    async def close(self) -> None:
+        """Stop asking."""
+        if self._asking is not None:
+            self._asking.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._asking
+
+    async def _ask(self) -> str:
+        try:
+            self._said = await _asked(self._store)
+            self._said_at = time.monotonic()
+            return self._said
+        finally:
+            self._asking = None
+
+
+async def _asked(store: Store) -> str:
+    try:
+        await store.ready()
+    except CarryallError as error:
+        return error.message
+    return _FINE

@@ -33,7 +33,7 @@ def switched(tx: Tx, file: File, source: str, to: str, *, now: datetime, keeps_c
     tx.files.remove_copy(file.id, source)
     tx.jobs.remove(job_id(file.id, source))
     if left.location or left.attempts:
-        erasing = erasing_id(file.id, source)
+        erasing = erasing_id(source, left.location or left.key)
         tx.jobs.remove(erasing)
         if tx.jobs.get(erasing) is None:
             queue_erasing(tx, left, now=now + GRACE, job_id=erasing)
@@ -56,12 +56,11 @@ def begin_move(tx: Tx, world: World, file: File, source: str, to: str) -> Job | 
     """
     now = world.clock.now()
     copy, before = file.copy_in(to), tx.jobs.get(job_id(file.id, to))
-    tx.jobs.remove(erasing_id(file.id, to))
-    erasing = tx.jobs.get(erasing_id(file.id, to))
-    if erasing is not None or (before is not None and _is_anothers(before, now)):
+    key = copy.key if copy is not None else fresh_key(world.stores[to], file, world.ids)
+    tx.jobs.remove(erasing_id(to, key))
+    if tx.jobs.get(erasing_id(to, key)) is not None or (before is not None and _is_anothers(before, now)):
         return None
     if copy is None:
-        key = fresh_key(world.stores[to], file, world.ids)
         # Until it is there, the target doesn't ask for it: nobody counts on it, and no event tells of it.
         copy = Copy(to, key, CopyState.QUEUED, is_cache=True)
         tx.files.put_copy(file.id, copy)

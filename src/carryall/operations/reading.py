@@ -73,7 +73,8 @@ class Steady:
         self._reader = reader
         self._file = file
         self._copy, self._reading = opened
-        self._at, self._stop = wanted
+        self._from, self._stop = wanted
+        self._at = self._from
         self._tried = {f"{self._copy.store}:{self._copy.location}"}
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
@@ -91,6 +92,9 @@ class Steady:
     async def _go_on(self, error: CarryallError) -> None:
         await self._reading.aclose()
         await self._reader.failed(self._file, self._copy, error)
+        if self._at > self._from:  # it gave some bytes, and may give the rest when it is asked again
+            self._tried.discard(f"{self._copy.store}:{self._copy.location}")
+        self._from = self._at
         opened = await self._reader.again(self._file, self._at, self._stop, but=self._tried)
         if opened is None:
             raise _unreadable() from error

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -176,9 +176,3 @@ class Scrub:
                 return
             state = found
         report.damages.append(Damage(file.id, copy.store, why, is_lost=state is CopyState.GONE))
-
-
-def unknown_text(unknown: Mapping[str, int]) -> str:
-    """Give a sentence about copies in stores that aren't in the settings."""
-    listed = ", ".join(f"{number} in {store}" for store, number in sorted(unknown.items()))
-    return f"Copies in stores that aren't in the settings, left alone: {listed}."

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Container
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 from importlib.metadata import version
 
 import structlog
@@ -31,11 +30,9 @@ from carryall.operations.admit import Admission
 from carryall.operations.announce import Announce
 from carryall.operations.authenticate import Authenticate, BuiltInPlans, KnownSecrets
 from carryall.operations.by_flag import ByFlag
-from carryall.operations.cache import TRIM
 from carryall.operations.completion import Completion
 from carryall.operations.deliveries import Deliveries
 from carryall.operations.doctor import Doctor
-from carryall.operations.erase import Erase
 from carryall.operations.errands import Errands
 from carryall.operations.events import Feed
 from carryall.operations.expire import Expire
@@ -44,7 +41,7 @@ from carryall.operations.health import Health
 from carryall.operations.ingest import Door, DoorRules
 from carryall.operations.inspect import Inspection
 from carryall.operations.joining import Joining
-from carryall.operations.placing import DELIVER, Targets
+from carryall.operations.placing import Targets
 from carryall.operations.queue import Queue
 from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve, address_of
@@ -54,8 +51,9 @@ from carryall.subscribers.webhook import Webhook
 from carryall.system.folder_lock import FolderLock
 from carryall.system.logs import set_up_logs
 from carryall.wiring.copies import Copies, make_copies
+from carryall.wiring.jobs import make_runners, make_verbs
 from carryall.wiring.plugs import Plugs, catalog_path, is_shared, make_plugs
-from carryall.work.runner import Runner, Verbs
+from carryall.work.runner import Runner
 
 __all__ = ["House", "Plugs", "application", "build", "catalog_path", "start_logs"]
 
@@ -77,13 +75,17 @@ class House:
     expire: Expire
     doctor: Doctor
     queue: Queue
+    copies: Copies
     runners: tuple[Runner, ...]
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator["House"]:
         """Make the verbs work: the folders, the catalog and its tables are there inside the block."""
         async with self.plugs.open():
-            yield self
+            try:
+                yield self
+            finally:
+                await self.context.health.close()
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
@@ -178,7 +180,8 @@ def build(settings: Settings) -> House:
         expire=expire,
         doctor=Doctor(world),
         queue=queue,
-        runners=_runners(settings, plugs, queue, _verbs(world, announce, expire, copies)),
+        copies=copies,
+        runners=make_runners(settings, plugs, queue, make_verbs(plugs, announce, expire, copies)),
     )
 
 
@@ -334,26 +337,6 @@ def _verifier(settings: Settings, plugs: Plugs) -> JwtVerifier | None:
         leeway_s=int(settings.jwt_leeway_s),
         clock=plugs.world.clock,
     )
-
-
-def _verbs(world: World, announce: Announce, expire: Expire, copies: Copies) -> Verbs:
-    erase = Erase(world)
-    return {
-        "announce": lambda job: announce.tell(job.payload["event"]),
-        "erase": lambda job: erase.copy(job.payload["store"], job.payload["key"]),
-        "expire": lambda _: expire.run(),
-        "sweep": lambda _: expire.sweep(),
-        DELIVER: copies.deliver.copy,
-        TRIM: lambda _: copies.cache.trim(),
-    }
-
-
-def _runners(settings: Settings, plugs: Plugs, queue: Queue, verbs: Verbs) -> tuple[Runner, ...]:
-    """Give a runner for the deliveries to each store, and one for all that is quick."""
-    make = partial(Runner, queue, verbs, plugs.bell, plugs.telemetry)
-    deliveries = [f"{DELIVER}:{store}" for store in plugs.world.stores]
-    of_stores = (make(lanes=settings.deliveries_at_once, kind=kind) for kind in deliveries)
-    return (make(lanes=settings.job_concurrency, but=deliveries), *of_stores)
 
 
 def _relay_service(settings: Settings, stores: Container[str]) -> str:

@@ -23,6 +23,7 @@ from carryall.subscribers.metrics import PrometheusTelemetry
 from carryall.subscribers.outbound import GuardedHttp, address_of
 from carryall.system.clock import SystemClock
 from carryall.system.ids import RandomIds
+from carryall.wiring.stores import named_stores, prepare
 
 _SHARED_CONNECTIONS = 4
 
@@ -50,6 +51,7 @@ class Plugs:
         """Make everything ready; close it after the block."""
         self.staging.prepare()
         self.local.prepare()
+        prepare(store for store in self.world.stores.values() if store is not self.local)
         await self._migrate()
         catalogs = [catalog for catalog in (self.catalog, self.shared) if catalog is not None]
         for catalog in catalogs:
@@ -104,7 +106,7 @@ def make_plugs(settings: Settings) -> Plugs:
         world=World(
             catalog=catalog,
             staging=staging,
-            stores={local.name: local},
+            stores={local.name: local, **named_stores(settings, telemetry)},
             leases=SharedLeases(shared, catalog, node=node) if shared else ProcessLeases(node),
             rates=CatalogRates(shared) if shared else MemoryRates(),
             secrets=Vault(settings.secret_key or "", clock),

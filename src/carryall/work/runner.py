@@ -101,6 +101,9 @@ class Runner:
         """Take no more jobs and wait for those that run; one that doesn't end in time runs again after its lease."""
         self._is_draining = True
         self._ear.ring()
+        for job_id, task in self._running.items():
+            if job_id in BY_ID and BY_ID[job_id].is_cut:
+                task.cancel()
         if self._running:
             _, left = await asyncio.wait(self._running.values(), timeout=grace.total_seconds())
             for task in left:

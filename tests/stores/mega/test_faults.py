@@ -156,6 +156,16 @@ async def test_pieces_go_in_parallel(mega: FakeMega, new_store: NewStore, tmp_pa
     assert 3 == mega.count("chunks at once")
 
 
+async def test_commands_wait_for_each_other(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
+    """Several files go at once, their commands one after the other: the server tells of any that overlap."""
+    given = source(tmp_path, pattern(SIZE))
+
+    stored = await asyncio.gather(*[store.put(f"key-{number}", given) for number in range(4)])
+
+    assert 4 == len({each.location for each in stored})
+    assert 5 == mega.count("p")
+
+
 @pytest.mark.parametrize("number", [-17, -24, -29])
 async def test_a_full_account(mega: FakeMega, store: MegaStore, tmp_path: Path, number: int) -> None:
     """It is told before a byte is sent, and trying again doesn't help."""
@@ -229,13 +239,13 @@ async def test_killed_before_the_node_was_made(mega: FakeMega, new_store: NewSto
 async def test_what_nobody_heard_of_is_erased_by_its_key(new_store: NewStore, tmp_path: Path) -> None:
     """A process that knows only the key finds what another one put."""
     other, store = new_store(), new_store()
-    assert [] == [found async for found in other.list()]
+    stored = await other.put("another", source(tmp_path, b"x"))
     await store.put("key", source(tmp_path, b"x"))
 
     for _ in range(2):
         await other.erase("key")
 
-    assert [] == [found async for found in store.list()]
+    assert [stored.location] == [found.location async for found in store.list()]
 
 
 async def test_what_arrived_damaged_doesn_t_count(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:

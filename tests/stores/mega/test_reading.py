@@ -1,15 +1,20 @@
 """Reading from MEGA, links to it, and the folder that our files are in."""
 
-import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 from tests.servers.mega.launch import FakeMega
 
 from carryall.model.errors import Missing, StoreError
+from carryall.stores.mega.crypto import FileKey, counter
+from carryall.stores.mega.download import MegaReading
+from carryall.stores.mega.nodes import Place
 from carryall.stores.mega.store import MegaStore
+from carryall.stores.mega.wire import Wire
 from carryall.testing.fakes import pattern
 from carryall.testing.store_contract import source, stored_bytes
 
@@ -82,6 +87,64 @@ async def test_a_download_that_always_breaks_fails(mega: FakeMega, store: MegaSt
 
     assert ("store_unreachable", True) == (caught.value.stable_code, caught.value.retryable)
     assert came == pattern(SIZE)[: len(came)]
+
+
+async def test_a_whole_file_is_checked(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
+    """Who reads all of it gets the right bytes, or an error before the last ones."""
+    stored = await store.put("key", source(tmp_path, pattern(SIZE)))
+    mega.fault("dl", flip=5)
+    reading = await store.open(stored.location, 0, SIZE)
+    came = bytearray()
+
+    async def drain() -> None:
+        async for chunk in reading:
+            came.extend(chunk)
+
+    with pytest.raises(StoreError) as caught:
+        await drain()
+    await reading.aclose()
+
+    assert ("store_damaged", True) == (caught.value.stable_code, caught.value.retryable)
+    assert len(came) < SIZE
+    assert pattern(SIZE) == await read(store, stored.location)
+
+
+class Known:
+    """A session that knows one file, of 100 bytes."""
+
+    def __init__(self, url: str) -> None:
+        self.api = self
+        self._url = url
+
+    async def ask(self, _: dict[str, object], **__: object) -> dict[str, object]:
+        """Give its address."""
+        return {"g": self._url, "s": 100}
+
+    def secured(self, url: str) -> str:
+        """Leave it as it is."""
+        return url
+
+
+@pytest.mark.parametrize("answer", [b"too much", b""])
+async def test_what_comes_isn_t_trusted(answer: bytes) -> None:
+    """More bytes than were asked for go no further; a download without any is tried again, but not for ever."""
+
+    async def give(_: web.Request) -> web.Response:
+        return web.Response(body=answer)
+
+    app = web.Application()
+    app.router.add_get("/dl/0-2", give)
+    connections, key = Wire(), FileKey(bytes(16), bytes(8))
+    async with TestServer(app) as server:
+        known = Known(str(server.make_url("/dl")))
+        reading = await MegaReading(known, connections, Place("AbCdEfGh", key, ""), 0, 3).begin()
+        if answer:
+            assert [counter(key, 0).update(answer[:3])] == [chunk async for chunk in reading]
+        else:
+            with pytest.raises(StoreError, match="too early"):
+                await anext(aiter(reading))
+        await reading.aclose()
+        await connections.close()
 
 
 async def test_the_transfer_quota_is_told(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
@@ -181,16 +244,23 @@ async def test_nothing_is_lost_between_folders(mega: FakeMega, new_store: NewSto
     """Processes that made the folder at the same moment find each other's files; what is new goes into the oldest."""
     stores = [new_store() for _ in range(4)]
     given = source(tmp_path, b"x")
-    await asyncio.gather(*[store.put(f"{number}", given) for number, store in enumerate(stores)])
+    for store in stores:
+        await store._folder.nodes()
+    for store in stores[:2]:
+        await store._folder._make()  # neither knows of the other's
+    for number, store in enumerate(stores):
+        await store.put(f"{number}", given)
     folders = [node for node in mega.nodes(EMAIL) if node["name"] == tmp_path.name]
-    mega.change(folders[-1]["handle"], ts=folders[-1]["ts"] - 1000)
+    parents = {node["handle"]: node["parent"] for node in mega.nodes(EMAIL)}
+    (unused,) = [folder for folder in folders if folder["handle"] not in parents.values()]
+    mega.change(unused["handle"], ts=unused["ts"] - 1000)
 
     for store in (*stores, new_store()):
         assert 4 == len([found async for found in store.list()])
     stored = await stores[0].put("new", given)
 
     parents = {node["handle"]: node["parent"] for node in mega.nodes(EMAIL)}
-    assert folders[-1]["handle"] == parents[handle(stored.location)]
+    assert unused["handle"] == parents[handle(stored.location)]
 
 
 async def test_a_folder_that_is_gone_is_made_again(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.dispatch import ByteRoute
 from carryall.http.download import until_gone
-from carryall.http.server import STOPPING
+from carryall.http.server import ENDING
 from carryall.http.who import presented
 from carryall.model.errors import CarryallError, Malformed, Refused
 from carryall.model.principal import Principal
@@ -86,8 +86,8 @@ class EventStream(Response):
         feed = self._call.context.feed
         async with feed.following(self._interest, after=self._after) as following:
             await send({"type": "http.response.start", "status": 200, "headers": list(_HEADERS)})
-            stopping = scope.get("extensions", {}).get(STOPPING) or asyncio.Event()
-            await _first_of(until_gone(receive), stopping.wait(), self._tell(send, following))
+            ending = scope.get("extensions", {}).get(ENDING) or asyncio.Event()
+            await _first_of(until_gone(receive), ending.wait(), self._tell(send, following))
         await _sent(send, "", more_body=False)
 
     async def _tell(self, send: Send, following: Following) -> None:

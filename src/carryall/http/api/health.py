@@ -28,12 +28,14 @@ def router(context: Context) -> APIRouter:
     @routes.get(
         "/ready",
         summary="Say whether uploads can be taken now",
+        description="`degraded` when they can, but a store elsewhere can't be reached. Such stores are asked at most "
+        "every 30 seconds.",
         responses={503: {"description": "Something isn't ready; the same body says what."}},
     )
     async def ready() -> JSONResponse:
         readiness = await context.health.readiness()
         body: dict[str, Any] = {
-            "status": "ready" if readiness.is_ready else "not ready",
+            "status": readiness.state,
             "checks": dict(readiness.checks),
             "free_bytes": readiness.free_bytes,
         }

@@ -116,6 +116,44 @@ def file_mac(key: FileKey, chunk_macs: bytes) -> bytes:
     return xor(last[:4], last[4:8]) + xor(last[8:12], last[12:])
 
 
+class PassingMac:
+    """The meta-MAC of a file that streams by from its first byte."""
+
+    def __init__(self, key: FileKey, size: int) -> None:
+        self._key = key
+        self._stops = chunks(size)
+        self._macs = bytearray()
+        self._last = b""
+        self._begin_chunk()
+
+    def add(self, plain: bytes) -> None:
+        """Take the next bytes, however they are cut."""
+        view, at = memoryview(plain), 0
+        while at < len(view):
+            piece = view[at : at + self._left]
+            at += len(piece)
+            self._left -= len(piece)
+            self._last = self._encryptor.update(piece)[-BLOCK_BYTES:] or self._last
+            if not self._left:
+                self._macs += self._encryptor.update(bytes(self._filling)) or self._last
+                self._begin_chunk()
+
+    def is_right(self) -> bool:
+        """Tell whether the bytes were the ones of the key.
+
+        megajs also counts an empty chunk behind a file that ends with a chunk; nobody can tell who uploaded a file.
+        """
+        known = {file_mac(self._key, bytes(self._macs)), file_mac(self._key, bytes(self._macs) + self._key.nonce * 2)}
+        return self._key.mac in known
+
+    def _begin_chunk(self) -> None:
+        self._encryptor = Cipher(algorithms.AES(self._key.key), modes.CBC(self._key.nonce * 2)).encryptor()
+        self._last = b""
+        start, stop = next(self._stops, (0, 0))
+        self._left = stop - start
+        self._filling = -stop % BLOCK_BYTES
+
+
 def sealed(attributes: dict[str, Any], key: bytes) -> str:
     """Encrypt a node's attributes, the name among them."""
     plain = b"MEGA" + json.dumps(attributes, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")

@@ -9,7 +9,7 @@ import aiohttp
 
 from carryall.model.errors import CarryallError, Missing, StoreError
 from carryall.stores.mega import errors
-from carryall.stores.mega.crypto import BLOCK_BYTES, counter
+from carryall.stores.mega.crypto import BLOCK_BYTES, PassingMac, counter
 from carryall.stores.mega.errors import Passing, Refusal, is_passing, of_connection, of_status, part
 from carryall.stores.mega.nodes import Place
 from carryall.stores.mega.pauses import pause_s
@@ -57,7 +57,10 @@ def missing() -> Missing:
 
 
 class MegaReading:
-    """Implements `ports.store.Reading` over one download, begun anew where the connection breaks."""
+    """Implements `ports.store.Reading` over one download, begun anew where the connection breaks.
+
+    Who reads the whole file gets the right one, or store_damaged in place of its last bytes.
+    """
 
     def __init__(self, session: Session, wire: Wire, place: Place, start: int, stop: int) -> None:
         self._session = session
@@ -66,11 +69,14 @@ class MegaReading:
         self._at = start
         self._stop = stop
         self._url = ""
+        self._check: PassingMac | None = None  # a part of a file can't be checked
         self._answer: aiohttp.ClientResponse | None = None
 
     async def begin(self) -> "MegaReading":
         """Ask for the file, and for its first bytes. Raises Missing or StoreError."""
-        await self._address()
+        found = await self._address()
+        if self._at == 0 < self._stop == found.get("s"):
+            self._check = PassingMac(self._place.key, self._stop)
         if self._at < self._stop:
             await self._connect()
         return self
@@ -84,6 +90,7 @@ class MegaReading:
                 async with aclosing(self._decrypted()) as chunks:
                     async for chunk in chunks:
                         self._at += len(chunk)
+                        self._look_at(chunk)
                         yield chunk
                 if self._at < self._stop:
                     raise Passing("MEGA ended a download too early.", code="store_unreachable")
@@ -98,6 +105,14 @@ class MegaReading:
         if self._answer is not None:
             self._answer.close()
             self._answer = None
+
+    def _look_at(self, chunk: bytes) -> None:
+        """Check a whole file, before its last bytes are given."""
+        if self._check is None:
+            return
+        self._check.add(chunk)
+        if self._at == self._stop and not self._check.is_right():
+            raise StoreError("What came from MEGA isn't what was sent there.", retryable=True, code="store_damaged")
 
     async def _decrypted(self) -> AsyncGenerator[bytes, None]:
         """Read what is left of the range from one connection."""
@@ -130,9 +145,10 @@ class MegaReading:
         self._answer = answer
         return answer
 
-    async def _address(self) -> None:
+    async def _address(self) -> dict[str, Any]:
         found = await describe(self._session, self._place, urls=True)
         self._url = self._session.api.secured(part(found, "g"))
+        return found
 
     async def _get(self) -> aiohttp.ClientResponse:
         start = self._at // BLOCK_BYTES * BLOCK_BYTES

@@ -1,17 +1,28 @@
-"""Our folder in the account: found or made once, and which of its files has which key."""
+"""Our folder in the account: found or made once, and which of its files has which mark."""
 
 import asyncio
 import os
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
+from typing import Any
 
 from carryall.model.errors import StoreError
 from carryall.stores.mega import errors
 from carryall.stores.mega.crypto import b64encode, ecb_encrypt, sealed
 from carryall.stores.mega.errors import Refusal, part
 from carryall.stores.mega.keys import Identity
-from carryall.stores.mega.nodes import FILE, FOLDER, ROOT, Label, Place, RawNode, compact, folder_name, handle_of
+from carryall.stores.mega.nodes import (
+    FILE,
+    FOLDER,
+    ROOT,
+    Label,
+    Place,
+    RawNode,
+    compact,
+    folder_name,
+    handle_of,
+    located,
+)
 from carryall.stores.mega.session import Session
 
 FRESH_S = 30.0
@@ -38,34 +49,29 @@ class Folder:
         self._handle: str | None = None
         self._index = _Index()
         self._stale_at = 0.0
-        self._changes: list[tuple[str, str | None]] = []  # since the tree was last asked for
 
-    async def handle(self) -> str:
-        """Give the folder's node; make it where there is none."""
+    async def places(self, mark: str) -> list[str]:
+        """Give the locations of the files that have this mark, as far as this process knows."""
         async with self._turn:
-            if self._handle is None or time.monotonic() > self._stale_at:
-                await self._load()
-            if self._handle is None:
-                await self._make()
-                await self._load()  # another process may have made one too: the oldest is everybody's
-            if self._handle is None:
-                raise StoreError("MEGA made a folder, and doesn't know of it.", retryable=True)
-            return self._handle
+            await self._found()
+            return self._index.places(mark)
 
-    async def places(self, key: str) -> list[str]:
-        """Give the locations of the files that have this key, as far as this process knows."""
-        await self.handle()
-        return self._index.places(key)
+    async def keep(self, node: dict[str, Any], mark: str) -> RawNode:
+        """Make a file out of bytes that were sent. Where nobody hears what became of it, whoever is next looks."""
+        async with self._turn:  # so that no tree is on its way, which wouldn't have it
+            try:
+                answer = await self._session.ask({"a": "p", "t": await self._found(), "n": [node]}, hook=compact)
+                made = _only(part(answer, "f"))
+            except BaseException:
+                self._handle = None
+                raise
+            self._index.add(mark, located(made.handle, node["k"]))
+            return made
 
     async def nodes(self) -> list[RawNode]:
         """Give every file in the folder, as MEGA knows them now."""
         async with self._turn:
             return await self._load()
-
-    def added(self, location: str, key: str) -> None:
-        """Take note of a file that was put."""
-        self._changes.append((location, key))
-        self._index.apply(location, key)
 
     async def erase(self, location: str) -> None:
         """Remove a file for good. One that isn't there is no error."""
@@ -74,28 +80,25 @@ class Folder:
         except Refusal as error:
             if error.number != errors.NOT_FOUND:
                 raise
-        self._changes.append((location, None))
-        self._index.apply(location, None)
+        self._index.drop(location)
 
-    @contextmanager
-    def in_doubt(self) -> Iterator[None]:
-        """Ask for the tree again where the block fails: nobody knows then what MEGA did."""
-        try:
-            yield
-        except BaseException:
-            self._handle = None
-            raise
+    async def _found(self) -> str:
+        """Give the folder's node; make it where there is none."""
+        if self._handle is None or time.monotonic() > self._stale_at:
+            await self._load()
+        if self._handle is None:
+            await self._make()
+            await self._load()  # another process may have made one too: the oldest is everybody's
+        if self._handle is None:
+            raise StoreError("MEGA made a folder, and doesn't know of it.", retryable=True)
+        return self._handle
 
     async def _load(self) -> list[RawNode]:
         """Ask for the tree; find the folder, and index its files. Gives these."""
         began = time.monotonic()
-        self._changes.clear()
         own = await self._session.identity()
         tree = await self._session.ask({"a": "f", "c": 1}, hook=compact)
-        files, handle, index = await asyncio.to_thread(self._sorted, tree, own)
-        for location, key in self._changes:  # what happened while the tree was on its way
-            index.apply(location, key)
-        self._handle, self._index = handle, index
+        files, self._handle, self._index = await asyncio.to_thread(self._sorted, tree, own)
         loaded = time.monotonic()
         self._stale_at = loaded + max(FRESH_S, _COSTS * (loaded - began))
         return files
@@ -125,26 +128,25 @@ class Folder:
 
 
 class _Index:
-    """Locations by key, and keys by node."""
+    """Locations by mark, and marks by location."""
 
     def __init__(self) -> None:
         self._places: dict[str, list[str]] = {}
-        self._keys: dict[str, str] = {}
+        self._marks: dict[str, str] = {}
 
-    def places(self, key: str) -> list[str]:
-        return list(self._places.get(key, ()))
+    def places(self, mark: str) -> list[str]:
+        return list(self._places.get(mark, ()))
 
-    def apply(self, location: str, key: str | None) -> None:
-        """Add a location under its key, or drop it where the key is None."""
-        handle = handle_of(location) or ""
-        before = self._keys.pop(handle, None)
-        if before is not None:
-            left = [place for place in self._places.pop(before) if handle_of(place) != handle]
+    def add(self, mark: str, location: str) -> None:
+        self._marks[location] = mark
+        self._places.setdefault(mark, []).append(location)
+
+    def drop(self, location: str) -> None:
+        mark = self._marks.pop(location, None)
+        if mark is not None:
+            left = [place for place in self._places.pop(mark) if place != location]
             if left:
-                self._places[before] = left
-        if key is not None:
-            self._keys[handle] = key
-            self._places.setdefault(key, []).append(location)
+                self._places[mark] = left
 
 
 def _indexed(files: list[RawNode], own: Identity) -> _Index:
@@ -152,10 +154,17 @@ def _indexed(files: list[RawNode], own: Identity) -> _Index:
     for node in files:
         with suppress(ValueError):  # a file whose key can't be read isn't one of ours
             place = Place.of_node(node, own)
-            key = Label.read(node.attributes, place.key).key
-            if key is not None:
-                index.apply(place.location, key)
+            mark = Label.read(node.attributes, place.key).mark
+            if mark is not None:
+                index.add(mark, place.location)
     return index
+
+
+def _only(nodes: Any) -> RawNode:
+    match nodes:
+        case [RawNode() as made]:
+            return made
+    raise StoreError("MEGA made a file, and didn't say which.", retryable=True)
 
 
 def _root(nodes: list[RawNode]) -> str:

@@ -1,10 +1,11 @@
 """Files and folders as MEGA tells of them: nodes."""
 
+import hashlib
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from carryall.model.errors import Missing
-from carryall.stores.mega.crypto import FileKey, b64decode, b64encode, ecb_decrypt, ecb_encrypt, opened
+from carryall.stores.mega.crypto import FileKey, b64decode, b64encode, ecb_decrypt, opened
 from carryall.stores.mega.keys import Identity
 
 FILE, FOLDER, ROOT = 0, 1, 2
@@ -69,7 +70,7 @@ class Place:
     @property
     def location(self) -> str:
         """Give what the catalog keeps: the node's handle and its key, which only the master key opens."""
-        return f"{self.handle}{_BETWEEN}{self.stored_key}"
+        return located(self.handle, self.stored_key)
 
     @property
     def tag(self) -> str:
@@ -83,11 +84,6 @@ class Place:
         return cls(node.handle, FileKey.unpacked(ecb_decrypt(own.master_key, b64decode(kept))), kept)
 
     @classmethod
-    def new(cls, handle: str, key: FileKey, own: Identity) -> "Place":
-        """Take a file that was just uploaded."""
-        return cls(handle, key, b64encode(ecb_encrypt(own.master_key, key.packed())))
-
-    @classmethod
     def at(cls, location: str, own: Identity) -> "Place":
         """Read a location. Raises Missing where it isn't one."""
         handle, _, kept = location.partition(_BETWEEN)
@@ -95,6 +91,16 @@ class Place:
             return cls(handle, FileKey.unpacked(ecb_decrypt(own.master_key, b64decode(kept))), kept)
         except ValueError as error:
             raise Missing("This is no place in a MEGA account.", code="file_damaged") from error
+
+
+def located(handle: str, kept: str) -> str:
+    """Give the location of a node and its encrypted key."""
+    return f"{handle}{_BETWEEN}{kept}"
+
+
+def marked(key: str) -> str:
+    """Give what stands for a key that `put` was given: who has a file's link can read it, and mustn't learn the key."""
+    return b64encode(hashlib.sha256(key.encode()).digest()[:16])
 
 
 def handle_of(location: str) -> str | None:
@@ -109,19 +115,19 @@ class Label:
 
     Attributes:
         name: as people see it.
-        key: what `put` was given; None for a file that somebody else put there.
+        mark: stands for the key that `put` was given; None for a file that somebody else put there.
         sha256: of the whole plain file.
         made_at_s: when it was put there, in MEGA's time.
     """
 
     name: str
-    key: str | None
+    mark: str | None
     sha256: str | None
     made_at_s: int
 
     def attributes(self) -> dict[str, Any]:
         """Give them under names that no client of MEGA's gives a meaning to."""
-        return {"n": visible(self.name), "cak": self.key, "cah": self.sha256, "cat": self.made_at_s}
+        return {"n": visible(self.name), "cam": self.mark, "cah": self.sha256, "cat": self.made_at_s}
 
     @classmethod
     def read(cls, text: str, key: FileKey) -> "Label":
@@ -130,10 +136,10 @@ class Label:
             found = opened(text, key.key)
         except ValueError:
             found = {}
-        own, sha256, made_at_s = found.get("cak"), found.get("cah"), found.get("cat")
+        mark, sha256, made_at_s = found.get("cam"), found.get("cah"), found.get("cat")
         return cls(
             name=str(found.get("n", "")),
-            key=own if isinstance(own, str) else None,
+            mark=mark if isinstance(mark, str) else None,
             sha256=sha256 if isinstance(sha256, str) else None,
             made_at_s=made_at_s if isinstance(made_at_s, int) else 0,
         )

@@ -15,7 +15,7 @@ from carryall.stores.mega.crypto import b64encode
 from carryall.stores.mega.download import MegaReading, describe, missing
 from carryall.stores.mega.errors import Refusal, part
 from carryall.stores.mega.folder import Folder
-from carryall.stores.mega.nodes import Label, Place, handle_of
+from carryall.stores.mega.nodes import Label, Place, handle_of, marked
 from carryall.stores.mega.options import MegaOptions
 from carryall.stores.mega.putting import Putting
 from carryall.stores.mega.session import Session
@@ -59,7 +59,7 @@ class MegaStore:
             await self._folder.erase(location)
             return
         await self._folder.nodes()  # a put that nobody heard of may have been another process's
-        for place in await self._folder.places(location):
+        for place in await self._folder.places(marked(location)):
             await self._folder.erase(place)
 
     async def stat(self, location: str) -> Stored:

@@ -102,7 +102,7 @@ _REASONS = (
         ),
     ),
 )
-_MISSING = re.compile(r"(object|file|directory)( \(.*\))? not found|no such file|is a directory not a file|not a regular file")
+_MISSING = re.compile(r"(object|file|directory)( \(.*\))? not found|no such file|is a directory not a file")
 
 
 def failure(name: str, said: str) -> CarryallError:

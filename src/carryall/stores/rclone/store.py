@@ -80,6 +80,9 @@ class RcloneStore:
         answer = await self._rc.call("operations/publiclink", fs=self._fs, remote=self._checked(location))
         return str(answer.body["url"])
 
+    def address(self, location: str) -> None:
+        """Give none: what a remote calls a file, rclone doesn't tell."""
+
     async def about(self) -> Room:
         """Tell the room; remotes that don't know it tell nothing."""
         told = _NO_ROOM

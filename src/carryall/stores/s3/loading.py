@@ -54,9 +54,9 @@ class Loader:
                     self._spare.clear()
 
     def _buffer(self, size: int) -> bytearray:
-        if size <= _SMALL_BYTES:
-            return bytearray(size)
-        return self._spare.pop() if self._spare else bytearray(_HELD_BYTES)  # pages nobody writes cost nothing
+        """Give one that was used before where it is large enough; a new one has to be zeroed first."""
+        spare = self._spare.pop() if self._spare and size > _SMALL_BYTES else b""
+        return spare if isinstance(spare, bytearray) and len(spare) >= size else bytearray(size)
 
     async def _fill(self, held: memoryview, source: Source, start: int, checksum: Checksum) -> None:
         if source.path is not None:
