@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from carryall.model.errors import Conflict, Incomplete, OffsetMismatch, TooLarge, UploadClosed
+from carryall.model.target import Target
 from carryall.model.upload import Declared, Mode, Segment, State, Upload
 
 NOW = datetime(2026, 11, 20, tzinfo=UTC)
@@ -22,7 +23,7 @@ def upload(*lengths: int, **changes: Any) -> Upload:
             id="up",
             owner="alice",
             declared=Declared(name="a.bin", door="v1"),
-            store="local",
+            target=Target.of("local"),
             limit_bytes=None,
             reserved_bytes=7,
             is_resumable=True,

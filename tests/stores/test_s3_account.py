@@ -221,6 +221,16 @@ def test_buckets_have_addresses(change: dict[str, Any], url: str) -> None:
     assert url == bucket_at(options, options.region or "").at("a b", {})
 
 
+async def test_an_object_has_an_address(options: S3Options) -> None:
+    """It is told without a question, and is where the object lies; alone it opens nothing."""
+    async with store_with(options) as store:
+        before = store.address("a file")
+        await store.ready()
+
+        assert before == store.address("a file") == f"{options.endpoint_url}/files/a%20file"
+    assert httpx2.get(before).is_client_error
+
+
 async def test_a_bucket_can_be_a_host(options: S3Options, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A server with names for its buckets takes what is signed for them."""
     port = (options.endpoint_url or "").rpartition(":")[2]

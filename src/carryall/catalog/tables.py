@@ -150,6 +150,7 @@ files = Table(
     Column("metadata", JSON, nullable=False),
     Column("target", Words(), nullable=False, server_default="local"),
     Column("gives_up", Boolean, nullable=False, server_default=false()),
+    Column("wants_link", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("owner", "path", name="files_one_per_path"),
     UniqueConstraint("owner", "external_id", name="files_one_per_external_id"),
     Index("files_by_owner", "owner", "created_at", "id"),

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from carryall.cli import deliveries, doctor, export, files, scrub, serve, settings, users, webhooks, work
+from carryall.cli import deliveries, doctor, export, files, scrub, serve, settings, stores, users, webhooks, work
 from carryall.cli.screen import lesson, say, show
 from carryall.model.errors import CarryallError
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for part in (serve, work, users, files, deliveries, webhooks, doctor, scrub, settings, export):
+for part in (serve, work, users, files, deliveries, stores, webhooks, doctor, scrub, settings, export):
     app.add_typer(part.app)
 
 

@@ -89,6 +89,8 @@ class File:
         downloads: counted by the rule in docs/design/downloads.md.
         target: where it is to be. Every store in it has a copy here, however far that is.
         gives_up: True where it is deleted as soon as a delivery fails for good (relay's `?keep=false`).
+        wants_link: True where a provider that has public links is asked for one when it has the file: relay answers it.
+            Nobody else's file is made public anywhere.
     """
 
     id: str
@@ -113,6 +115,7 @@ class File:
     metadata: Mapping[str, str] = field(default_factory=dict)
     target: Target = _HERE
     gives_up: bool = False
+    wants_link: bool = False
     copies: tuple[Copy, ...] = ()
 
     @property

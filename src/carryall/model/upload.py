@@ -88,6 +88,7 @@ class Declared:
         errand: the attempt at a request that may be repeated (`model.errand`), which opens it.
         target: where the file is to go, as the client wrote it (`model.target.Target.parse`).
         repeat_s: seconds for which the same file by the same owner for the same target is one and not two; 0: never.
+        wants_link: the file is to have its provider's public link (`File.wants_link`).
         gives_up: the file goes again as soon as a delivery fails for good (`File.gives_up`).
     """
 
@@ -112,6 +113,7 @@ class Declared:
     target: str | None = None
     repeat_s: float = 0
     gives_up: bool = False
+    wants_link: bool = False
     digests: Mapping[str, str] = field(default_factory=dict)
 
 

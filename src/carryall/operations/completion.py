@@ -260,6 +260,7 @@ class Completion:
             metadata=declared.metadata,
             target=upload.target,
             gives_up=declared.gives_up,
+            wants_link=declared.wants_link,
         )
         home = home_of(upload.target, self._stores)
         return replace(file, copies=copies_of(file, home, upload.key, self._stores))

@@ -87,7 +87,7 @@ class Deliver:
             return
         try:
             stored = await self._carried(file, name, pace, sent)
-            link = await self._link(name, stored) if stored else None
+            link = await self._link(name, stored) if stored and file.wants_link else None
         except CarryallError as error:
             raise await self._failed(file, name, job, error) from error
         if stored is not None:

@@ -46,6 +46,27 @@ class Deliveries:
             await self._deliver.retry(file_id, [store])
         return _copy_in(await self._serve.by_id(principal, file_id), store)
 
+    async def link(self, principal: Principal, file_id: str, store: str) -> Copy:
+        """Make a stored copy public at its provider, and give it with the link.
+
+        Raises Missing for a file or a copy that isn't there, Conflict for a copy that isn't stored yet
+        (`copy_not_stored`), and for a store that has no public links (`store_has_no_links`).
+        """
+        principal.require(Scope.WRITE)
+        copy = _copy_in(await self._serve.by_id(principal, file_id), store)
+        self._targets.known(store)
+        if not copy.is_stored:
+            raise Conflict(f"The file isn't in {store} yet.", code="copy_not_stored")
+        link = await self._targets.stores[store].link(copy.location)
+        if link is None:
+            raise Conflict(
+                f"The store {store} has no public links. Make one here: /v1/files/{{id}}/links.",
+                code="store_has_no_links",
+            )
+        linked = replace(copy, link=link)
+        await self._catalog.write(lambda tx: tx.files.put_copy(file_id, linked))
+        return linked
+
     async def retry_file(self, principal: Principal, file_id: str, store: str | None) -> int:
         """Try what isn't done of a file once more, or the one to a store; give how many there were."""
         file = await self._serve.by_id(principal, file_id)

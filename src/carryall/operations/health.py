@@ -10,11 +10,14 @@ from typing import Literal
 from carryall.model.errors import CarryallError
 from carryall.operations.placing import HOME
 from carryall.operations.world import World
-from carryall.ports.store import Store
+from carryall.ports.catalog_copies import Amount
+from carryall.ports.store import Room, Store
 
 _FINE = "ok"
 _VITAL = ("catalog", "staging", f"store:{HOME}")
 """What no upload is taken without. The other stores can wait: a file that can't reach them stays here until it can."""
+
+_NO_ROOM = Room(None, None, None)
 
 FRESH_S = 30.0
 PATIENCE_S = 5.0
@@ -38,6 +41,21 @@ class Readiness:
         if not self.is_ready:
             return "not ready"
         return "ready" if all(answer == _FINE for answer in self.checks.values()) else "degraded"
+
+
+@dataclass(frozen=True, slots=True)
+class StoreView:
+    """A store as operators look at it.
+
+    Attributes:
+        answer: "ok", or why it can't be used.
+        amount: of the files that are to be there, however far they are.
+    """
+
+    name: str
+    answer: str
+    room: Room
+    amount: Amount
 
 
 class Health:
@@ -77,6 +95,31 @@ class Health:
             checks["staging"] = error.message
         return Readiness(checks, free)
 
+    async def stores(self) -> list[StoreView]:
+        """Ask every store, however long it takes; those that aren't in the settings any more and have files are last."""
+        amounts = await self._catalog.read(lambda tx: tx.copies.amounts())
+        names = [*self._stores, *sorted(amounts.keys() - self._stores.keys())]
+        asked = await asyncio.gather(*(self._asked(name) for name in names))
+        nothing = Amount(0, 0)
+        return [
+            StoreView(name, *answers, amounts.get(name, nothing)) for name, answers in zip(names, asked, strict=True)
+        ]
+
+    async def _asked(self, name: str) -> tuple[str, Room]:
+        store = self._stores.get(name)
+        if store is None:
+            return "not in the settings", _NO_ROOM
+        try:
+            await store.ready()
+            return _FINE, await store.about()
+        except CarryallError as error:
+            return error.message, _NO_ROOM
+
+    def begin(self) -> None:
+        """Ask the stores elsewhere, so that they are known, and know what they can, before somebody needs them."""
+        for remote in self._remotes.values():
+            remote.begin()
+
     async def queue(self) -> Mapping[tuple[str, str], int]:
         """Count jobs by (kind, state), for metrics."""
         return await self._catalog.read(lambda tx: tx.jobs.counts())
@@ -106,13 +149,17 @@ class Remote:
 
     async def answer(self) -> str:
         """Give "ok" or the reason why not, at most 30 seconds old."""
-        if self._asking is None:
-            if time.monotonic() - self._said_at < FRESH_S:
-                return self._said
-            self._asking = asyncio.create_task(self._ask())
-        asking = self._asking
+        if self._asking is None and time.monotonic() - self._said_at < FRESH_S:
+            return self._said
+        asking = self.begin()
         done, _ = await asyncio.wait([asking], timeout=PATIENCE_S)
         return asking.result() if done else f"Store {self._store.name} has not answered yet."
+
+    def begin(self) -> "asyncio.Task[str]":
+        """Ask, if nobody does already."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask())
+        return self._asking
 
     async def close(self) -> None:
         """Stop asking."""

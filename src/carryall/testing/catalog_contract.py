@@ -10,6 +10,7 @@ import pytest
 from carryall.model.account import User
 from carryall.ports.catalog import Catalog, Tx
 from carryall.testing.catalog_accounts_contract import LinkRules, UsageRules, UserRules
+from carryall.testing.catalog_copies_contract import CopyRules
 from carryall.testing.catalog_errands_contract import ErrandRules
 from carryall.testing.catalog_files_contract import FileRules
 from carryall.testing.catalog_leases_contract import LeaseRules
@@ -155,6 +156,7 @@ class CatalogContract(
     UploadRules,
     LeaseRules,
     FileRules,
+    CopyRules,
     UserRules,
     UsageRules,
     LinkRules,

@@ -1,9 +1,15 @@
-"""Verified fakes: a clock that stands still, a body that follows a script, telemetry that remembers, bytes."""
+"""Verified fakes: a clock that stands still, bodies and stores that follow a script, telemetry that remembers."""
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+from carryall.model.errors import CarryallError, Missing
+from carryall.ports.store import Capabilities, Reading, Room, Sent, Source, Stored
 
 MORNING = datetime(2026, 11, 20, 9, tzinfo=UTC)
 """When a ManualClock starts, unless it is told otherwise."""
@@ -97,3 +103,126 @@ class CollectingTelemetry:
     def job_ended(self, kind: str, outcome: str) -> None:
         """Keep (kind, outcome)."""
         self.jobs.append((kind, outcome))
+
+
+class ScriptedStore:
+    """A `ports.store.Store` in memory, for small files, that does at each put what the next of its steps says.
+
+    A step is an error to raise after half of the bytes, an event to wait for there, or None to do nothing special;
+    after the last one every put succeeds.
+
+    Attributes:
+        files: what it has, by location, which is the key.
+        puts: keys that were put, also in vain.
+        waits: set when a put waits for an event.
+        link_error: raised when a link is asked for.
+        away: raised by everything else.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *steps: CarryallError | asyncio.Event | None,
+        keys: Literal["generated", "encoded", "named"] = "encoded",
+        has_links: bool = False,
+    ) -> None:
+        self.name = name
+        self.capabilities = Capabilities(keys=keys, has_links=has_links)
+        self.files: dict[str, bytes] = {}
+        self.puts: list[str] = []
+        self.waits = asyncio.Event()
+        self.link_error: CarryallError | None = None
+        self.away: CarryallError | None = None
+        self._steps = list(steps)
+
+    async def put(self, key: str, source: Source, *, sent: Sent = lambda _: None) -> Stored:
+        """Keep a file, or do what the script says."""
+        self.puts.append(key)
+        step = self._steps.pop(0) if self._steps else None
+        taken = await _all_of(await source.open(0, source.size // 2))
+        sent(len(taken))
+        if isinstance(step, asyncio.Event):
+            self.waits.set()
+            await step.wait()
+        elif step is not None:
+            raise step
+        taken += await _all_of(await source.open(source.size // 2, source.size))
+        sent(len(taken))
+        self.files[key] = taken
+        return await self.stat(key)
+
+    def _content(self, location: str) -> bytes:
+        if self.away is not None:
+            raise self.away
+        if location not in self.files:
+            raise Missing("It isn't there.")
+        return self.files[location]
+
+    async def open(self, location: str, start: int, stop: int) -> Reading:
+        """Open the half-open range."""
+        return _Bytes(self._content(location)[start:stop])
+
+    async def erase(self, location: str) -> None:
+        """Remove a file."""
+        if self.away is not None:
+            raise self.away
+        self.files.pop(location, None)
+
+    async def stat(self, location: str) -> Stored:
+        """Tell what is there."""
+        content = self._content(location)
+        return Stored(location, len(content), age_s=0, tag=hashlib.sha256(content).hexdigest())
+
+    async def list(self) -> AsyncIterator[Stored]:
+        """Walk over everything."""
+        for location in tuple(self.files):
+            yield await self.stat(location)
+
+    async def link(self, location: str) -> str | None:
+        """Give a link."""
+        if self.link_error is not None:
+            raise self.link_error
+        return f"https://{self.name}.example/{location}" if self.capabilities.has_links else None
+
+    def address(self, location: str) -> str | None:
+        """Give a URL."""
+        return f"https://{self.name}.example/{location}"
+
+    async def about(self) -> Room:
+        """Know nothing."""
+        return Room(None, None, None)
+
+    async def ready(self) -> None:
+        """Raise when it is away."""
+        if self.away is not None:
+            raise self.away
+
+    async def abort_leftovers(self, older_than: timedelta) -> int:
+        """Find none."""
+        return 0
+
+    def path(self, location: str) -> Path | None:
+        """Tell nothing."""
+        return None
+
+    async def close(self) -> None:
+        """Do nothing."""
+
+
+class _Bytes:
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        if self._content:
+            yield self._content
+
+    async def aclose(self) -> None:
+        """Do nothing."""
+
+
+async def _all_of(reading: Reading) -> bytes:
+    try:
+        return b"".join([chunk async for chunk in reading])
+    finally:
+        await reading.aclose()

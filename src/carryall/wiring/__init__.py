@@ -95,6 +95,7 @@ class House:
         try:
             async with self.open(), self._tidying():
                 log.info("server.started")
+                self.context.health.begin()
                 async with self.working():
                     yield
                 log.info("server.stopped")

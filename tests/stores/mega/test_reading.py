@@ -218,6 +218,16 @@ async def test_the_link_is_megas(mega: FakeMega, store: MegaStore, tmp_path: Pat
     assert 43 == len(link.partition("#")[2])
 
 
+async def test_a_link_doesn_t_tell_the_key(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
+    """Who has a link reads the attributes too: what the file is called, and nothing that opens a door of ours."""
+    stored = await store.put("0123456789-key", source(tmp_path, b"x"))
+
+    (node,) = [node for node in mega.nodes(EMAIL) if node["handle"] == handle(stored.location)]
+
+    assert {"n", "cam", "cah", "cat"} == set(node["attributes"])
+    assert "0123456789-key" not in str(node["attributes"])
+
+
 @pytest.mark.parametrize(
     ("name", "shown"), [("Grüße 🎈.txt", "Grüße 🎈.txt"), ('a/b\\c:"*?<>|\n.txt', "a_b_c________.txt"), ("", "_")]
 )

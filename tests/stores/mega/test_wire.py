@@ -55,6 +55,30 @@ async def test_who_takes_slowly_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
         await connections.close()
 
 
+async def test_commands_wait_for_each_other() -> None:
+    """MEGA is asked one thing after the other, each with a number of its own."""
+    going, most, numbers = 0, 0, set[str]()
+
+    async def answer(request: web.Request) -> web.Response:
+        nonlocal going, most
+        going += 1
+        most = max(most, going)
+        numbers.add(request.query["id"])
+        await asyncio.sleep(0.01)
+        going -= 1
+        return web.json_response([{}])
+
+    app = web.Application()
+    app.router.add_post("/cs", answer)
+    connections = Wire()
+    async with TestServer(app) as server:
+        api = Api(connections, str(server.make_url("/")))
+        await asyncio.gather(*[api.ask({"a": "ug"}, sid="x") for _ in range(5)])
+        await connections.close()
+
+    assert (1, 5) == (most, len(numbers))
+
+
 async def test_errors_tell_no_addresses() -> None:
     """Session ids and upload addresses stand in URLs; no error's text has them."""
     connections = Wire()

@@ -75,4 +75,12 @@ def router(context: Context) -> APIRouter:
     async def retry(caller: Caller, file_id: FileId, store: Annotated[str, Path(max_length=64)]) -> CopyShape:
         return copy_shape(await context.deliveries.retry(caller, file_id, store))
 
+    @routes.post(
+        "/files/{file_id}/copies/{store}/link",
+        summary="Make a copy public at its provider, and give its link",
+        **documented(404, 409, 422, 502, 504),
+    )
+    async def link(caller: Caller, file_id: FileId, store: Annotated[str, Path(max_length=64)]) -> CopyShape:
+        return copy_shape(await context.deliveries.link(caller, file_id, store))
+
     return routes

@@ -134,7 +134,7 @@ def _promise(call: Call, principal: Principal) -> Declared:
     if keep not in ("true", "false"):
         raise Malformed("keep is true or false.", code="field_invalid")
     repeat_s = call.context.rules.relay_repeat_s
-    return Declared(name="", door=DOOR, target=target, repeat_s=repeat_s, gives_up=keep == "false")
+    return Declared(name="", door=DOOR, target=target, repeat_s=repeat_s, gives_up=keep == "false", wants_link=True)
 
 
 async def _from_form(call: Call, principal: Principal, promise: Declared) -> File:

@@ -30,13 +30,16 @@ FRESH_S = 30.0
 
 _COSTS = 200  # so that at most a two-hundredth of the time goes into fetching it
 
+_Index = dict[str, list[str]]  # locations by mark
+
 
 class Folder:
     """The folder of one configuration.
 
     MEGA tells its whole tree or nothing. It is asked for when something is put, and afterwards this process's own puts
-    and erases keep the index right. It is asked for again where the index may be wrong: when nobody heard what became
-    of a put, and after some time, as other processes put files too.
+    keep the index right. It is asked for again where the index may be wrong: when nobody heard what became of a put,
+    and after some time, as other processes put files too.
+
     Where several folders have the name, because two processes made one in the same moment, all are looked into, and
     the oldest gets what is new.
     """
@@ -47,14 +50,14 @@ class Folder:
         self._turn = asyncio.Lock()
         self._root = ""
         self._handle: str | None = None
-        self._index = _Index()
+        self._index: _Index = {}
         self._stale_at = 0.0
 
     async def places(self, mark: str) -> list[str]:
         """Give the locations of the files that have this mark, as far as this process knows."""
         async with self._turn:
             await self._found()
-            return self._index.places(mark)
+            return list(self._index.get(mark, ()))
 
     async def keep(self, node: dict[str, Any], mark: str) -> RawNode:
         """Make a file out of bytes that were sent. Where nobody hears what became of it, whoever is next looks."""
@@ -65,7 +68,7 @@ class Folder:
             except BaseException:
                 self._handle = None
                 raise
-            self._index.add(mark, located(made.handle, node["k"]))
+            self._index.setdefault(mark, []).append(located(made.handle, node["k"]))
             return made
 
     async def nodes(self) -> list[RawNode]:
@@ -74,13 +77,12 @@ class Folder:
             return await self._load()
 
     async def erase(self, location: str) -> None:
-        """Remove a file for good. One that isn't there is no error."""
+        """Remove a file for good. One that isn't there is no error. The index forgets it with the next tree."""
         try:
             await self._session.ask({"a": "d", "n": handle_of(location)})
         except Refusal as error:
             if error.number != errors.NOT_FOUND:
                 raise
-        self._index.drop(location)
 
     async def _found(self) -> str:
         """Give the folder's node; make it where there is none."""
@@ -103,14 +105,14 @@ class Folder:
         self._stale_at = loaded + max(FRESH_S, _COSTS * (loaded - began))
         return files
 
-    def _sorted(self, tree: object, own: Identity) -> tuple[list[RawNode], str | None, "_Index"]:
+    def _sorted(self, tree: object, own: Identity) -> tuple[list[RawNode], str | None, _Index]:
         nodes = [node for node in part(tree, "f") if isinstance(node, RawNode)]
         self._root = _root(nodes)
         folders = [node for node in nodes if node.kind == FOLDER and node.parent == self._root]
         ours = [node for node in folders if folder_name(node, own) == self._name]
         oldest = min(ours, key=lambda node: (node.made_at_s, node.handle), default=None)
         if oldest is None:
-            return [], None, _Index()
+            return [], None, {}
         everywhere = {node.handle for node in ours}
         files = [node for node in nodes if node.kind == FILE and node.parent in everywhere]
         return files, oldest.handle, _indexed(files, own)
@@ -127,36 +129,14 @@ class Folder:
         await self._session.ask({"a": "p", "t": self._root, "n": [node]})
 
 
-class _Index:
-    """Locations by mark, and marks by location."""
-
-    def __init__(self) -> None:
-        self._places: dict[str, list[str]] = {}
-        self._marks: dict[str, str] = {}
-
-    def places(self, mark: str) -> list[str]:
-        return list(self._places.get(mark, ()))
-
-    def add(self, mark: str, location: str) -> None:
-        self._marks[location] = mark
-        self._places.setdefault(mark, []).append(location)
-
-    def drop(self, location: str) -> None:
-        mark = self._marks.pop(location, None)
-        if mark is not None:
-            left = [place for place in self._places.pop(mark) if place != location]
-            if left:
-                self._places[mark] = left
-
-
 def _indexed(files: list[RawNode], own: Identity) -> _Index:
-    index = _Index()
+    index: _Index = {}
     for node in files:
         with suppress(ValueError):  # a file whose key can't be read isn't one of ours
             place = Place.of_node(node, own)
             mark = Label.read(node.attributes, place.key).mark
             if mark is not None:
-                index.add(mark, place.location)
+                index.setdefault(mark, []).append(place.location)
     return index
 
 

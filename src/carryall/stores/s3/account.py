@@ -17,7 +17,7 @@ from carryall.model.errors import StoreError
 from carryall.stores.s3.options import S3Options
 
 UNSIGNED = "UNSIGNED-PAYLOAD"
-_REGION = "us-east-1"
+REGION = "us-east-1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +84,7 @@ class Account:
         if bool(given.access_key) != bool(given.secret_key):
             raise self._error("ACCESS_KEY and SECRET_KEY go together")
         session = None if given.access_key and given.region else Session(profile=given.profile)
-        region = given.region or (session and session.get_config_variable("region")) or _REGION
+        region = given.region or (session and session.get_config_variable("region")) or REGION
         if given.access_key or session is None:
             return Credentials(given.access_key, given.secret_key, given.session_token or None), str(region)
         keys = session.get_credentials()

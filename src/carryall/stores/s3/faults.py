@@ -20,7 +20,9 @@ class _Kind:
 
 
 _WRONG_KEY = _Kind("store_credentials", "doesn't know the access key: check ACCESS_KEY.", is_final=True)
-_WRONG_SECRET = _Kind("store_credentials", "refuses the signature: check ACCESS_KEY, SECRET_KEY and REGION.", is_final=True)
+_WRONG_SECRET = _Kind(
+    "store_credentials", "refuses the signature: check ACCESS_KEY, SECRET_KEY and REGION.", is_final=True
+)
 _WRONG_TOKEN = _Kind(
     "store_credentials", "refuses the session token: it has expired, or isn't the key's.", is_final=True
 )

@@ -82,6 +82,10 @@ class S3Store:
         days = min(self._options.link_days, _LINK_DAYS_MAX)
         return signer.link(bucket.link(location), int(timedelta(days=days).total_seconds()))
 
+    def address(self, location: str) -> str:
+        """Give the object's URL, by which only those with rights on the bucket can read."""
+        return self._wire.address(location)
+
     async def about(self) -> Room:
         """Tell nothing: S3 has no word for room."""
         return Room(None, None, None)

@@ -12,7 +12,7 @@ from yarl import URL
 
 from carryall.model.errors import CarryallError
 from carryall.stores.s3 import faults
-from carryall.stores.s3.account import Account, Signer
+from carryall.stores.s3.account import REGION, Account, Signer
 from carryall.stores.s3.addresses import Bucket, bucket_at
 from carryall.stores.s3.options import MEBIBYTE, Patience, S3Options
 from carryall.stores.s3.parts import Body, Part
@@ -53,6 +53,11 @@ class Wire:
         if self._bucket is None:
             self._bucket = bucket_at(self._options, signer.region)
         return signer, self._bucket
+
+    def address(self, key: str) -> str:
+        """Give an object's URL without asking; a region that only a profile knows counts from the first request on."""
+        bucket = self._bucket or bucket_at(self._options, self._options.region or REGION)
+        return bucket.at(key, _NOTHING)
 
     async def call(
         self,

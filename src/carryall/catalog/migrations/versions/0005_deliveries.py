@@ -19,6 +19,7 @@ def upgrade() -> None:
         )
     op.add_column("files", sa.Column("target", Words(), server_default="local", nullable=False))
     op.add_column("files", sa.Column("gives_up", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.add_column("files", sa.Column("wants_link", sa.Boolean(), server_default=sa.false(), nullable=False))
     op.create_index("files_by_content", "files", ["owner", "sha256", "created_at"], unique=False)
     _copies()
     op.create_index("events_by_subject", "events", ["subject", "id"], unique=False)
