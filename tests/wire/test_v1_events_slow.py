@@ -14,7 +14,7 @@ _NAME = "n" * 2000
 def _write_events(server: Any) -> None:
     """Write 12,000 events of 24 MB together into the catalog, as a process that we don't see would."""
     data = json.dumps({"name": _NAME})
-    row = f"('file.stored', 'x', 'service:relay', '{data}', 1)"
+    row = f"('file.stored', 'x', 'service:relay', '{data}', {time.time_ns() // 1000})"
     statement = f"INSERT INTO events (type, subject, owner, data, created_at) VALUES {', '.join([row] * _ROWS)}"  # noqa: S608  # our own words
     for _ in range(_PAGES):
         server.change_catalog(statement)

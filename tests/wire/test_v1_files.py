@@ -16,7 +16,8 @@ import pytest
 MIB = 1 << 20
 SHAPE = {
     "id", "short_id", "name", "size", "sha256", "media_type", "path", "main_service_file_id", "owner", "door",
-    "created_at", "expires_at", "last_read_at", "downloads", "url", "short_url", "copies",
+    "created_at", "expires_at", "last_read_at", "downloads", "url", "short_url", "target",
+    "is_delivered", "copies",
 }  # fmt: skip
 NAMES = ["фото 1.png", 'a"b\\c.txt', "semi;colon=1.txt", "%41%0d%0a.txt", "..", "../../etc/passwd", "CON", "😀.txt"]
 
@@ -74,7 +75,8 @@ def test_a_raw_body_becomes_a_file(user: httpx2.Client) -> None:
     assert set(file) == SHAPE
     assert (file["name"], file["size"], file["door"]) == ("a.bin", len(data), "v1")
     assert file["sha256"] == hashlib.sha256(data).hexdigest()
-    assert file["copies"] == [{"store": "local", "state": "stored", "link": None}]
+    assert (file["target"], file["is_delivered"]) == ("local", True)
+    assert [("local", "stored", None)] == [(copy["store"], copy["state"], copy["link"]) for copy in file["copies"]]
     assert user.get(answer.headers["Location"]).json() == file
     assert user.get(file["url"]).content == data
     assert answer.headers["ETag"] == user.get(file["url"]).headers["ETag"]

@@ -223,3 +223,23 @@ async def test_an_end_that_cant_be_written_down(
 
 async def _away(*_: Any, **__: Any) -> None:
     raise Unavailable("The catalog is away.")
+
+
+async def test_draining_cuts_what_may_be_cut(make: Run, catalog: SqliteCatalog, clock: ManualClock) -> None:
+    """Nobody who stops the server waits for a scrub; it runs again at the next start."""
+    begun = asyncio.Event()
+
+    async def endless(_: Any) -> None:
+        begun.set()
+        await asyncio.Event().wait()
+
+    runner = make({"scrub": endless, "expire": nothing, "sweep": nothing, "trim": nothing})
+    task = await running(runner)
+    await begun.wait()
+    async with asyncio.timeout(5):
+        await runner.drain(MINUTE)
+        await task
+
+    assert JobState.RUNNING is (await job(catalog, "periodic:scrub")).state
+    clock.advance(LEASE)
+    assert 4 == await make({periodic.kind: nothing for periodic in PERIODIC}).run_due()

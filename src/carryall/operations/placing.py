@@ -105,7 +105,7 @@ def readable_key(owner: str, file_id: str, name: str, *, is_encoded: bool) -> st
     parts = [_short(owner, _OWNER_BYTES, encode), _short(file_id, _ID_BYTES, encode)]
     left = min(_NAME_BYTES, _KEY_BYTES - sum(len(part.encode()) + 1 for part in parts))
     stem, dot, ending = name.rpartition(".")
-    if not stem or len(ending) > _ENDING_CHARACTERS:
+    if not stem or not ending or len(ending) > _ENDING_CHARACTERS:
         stem, ending = name, ""
     tail = encode(dot + ending) if ending else ""
     shown = _cut(stem, left - len(tail.encode()), encode) + tail
