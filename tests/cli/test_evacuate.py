@@ -24,25 +24,25 @@ def lying(place: Any, store: str) -> int:
     return sum(path.is_file() for path in (place.folder / store).rglob("*"))
 
 
-def test_a_dry_run_says_how_much_there_is(filled: Any) -> None:
-    """Files, bytes and time; nothing moves, and nobody is asked."""
-    done = filled.run("stores", "evacuate", "b", "--to", "c", "--dry-run", "--rate", "0.01")
+def test_it_asks_and_says_what_it_would_do(filled: Any) -> None:
+    """A dry run tells files, bytes and time; without a yes, or with stores that make no sense, nothing moves either."""
+    dry = filled.run("stores", "evacuate", "b", "--to", "c", "--dry-run", "--rate", "0.01")
+    asked = filled.run("stores", "evacuate", "b", "--to", "c", stdin="n\n")
+    asks = (("b", "nowhere"), ("b", "b"), ("nowhere", "c"))
+    refused = [filled.run("stores", "evacuate", source, "--to", to, "--yes") for source, to in asks]
 
-    assert (0, 0, 3) == (done.returncode, lying(filled, "c"), lying(filled, "b"))
-    assert "Store b has 3 files, 2.9 KiB." in done.stderr
-    assert "that takes less than a minute." in done.stderr
-
-
-def test_it_asks_first(filled: Any) -> None:
-    """Without a yes nothing moves."""
-    done = filled.run("stores", "evacuate", "b", "--to", "c", stdin="n\n")
-
-    assert (1, 0) == (done.returncode, lying(filled, "c"))
-    assert "Move them from b to c?" in done.stderr
+    assert [0, 1, 1, 1, 1] == [done.returncode for done in (dry, asked, *refused)]
+    assert "Store b has 3 files, 2.9 KiB." in dry.stderr
+    assert "that takes less than a minute." in dry.stderr
+    assert "Move them from b to c?" in asked.stderr
+    assert "There is no store nowhere" in refused[0].stderr
+    assert "into itself" in refused[1].stderr
+    assert "no file is in one of that name" in refused[2].stderr
+    assert (0, 3) == (lying(filled, "c"), lying(filled, "b"))
 
 
 def test_it_moves_and_says_what_is_left_to_do(filled: Any) -> None:
-    """Everything is in the other store, and who still sends files to the old one is told; a second run finds nothing."""
+    """Everything is in the other store, and who still sends files to the old one is told; once more finds nothing."""
     done = filled.run("stores", "evacuate", "b", "--to", "c", stdin="y\n")
     again = filled.run("stores", "evacuate", "b", "--to", "c", "--yes")
 
@@ -77,11 +77,3 @@ def test_what_stays_is_listed(filled: Any) -> None:
     assert "No store can give the file's bytes." in done.stdout
     assert "1 file stayed in b." in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_stores_that_make_no_sense_are_refused(filled: Any) -> None:
-    """One that isn't there, or the same one."""
-    for to, text in (("nowhere", "There is no store nowhere"), ("b", "into itself")):
-        done = filled.run("stores", "evacuate", "b", "--to", to, "--yes")
-        assert 1 == done.returncode
-        assert text in done.stderr

@@ -28,12 +28,15 @@ def bytes_in(place: Any, store: str) -> list[Path]:
 
 
 def test_nothing_is_wrong(filled: Any) -> None:
-    """It says how much it looked at, and ends with 0; for a store alone, it looks at that."""
+    """It says how much it looked at, and ends with 0; for a store alone, it looks at that; one has to be there."""
     done, one = filled.run("scrub"), filled.run("scrub", "--store", "b", "--rate", "100")
+    unknown = filled.run("scrub", "--store", "nowhere")
 
     assert (0, 0) == (done.returncode, one.returncode)
     assert "Looked at 8 stored, 7.8 KiB: nothing damaged.\n" == done.stdout
     assert "Looked at 4 stored, 3.9 KiB: nothing damaged.\n" == one.stdout
+    assert (1, "") == (unknown.returncode, unknown.stdout)
+    assert "There is no store nowhere in the settings. There are: local, b, c." in unknown.stderr
 
 
 def test_damage_is_told_healed_and_gone(filled: Any) -> None:
@@ -66,11 +69,3 @@ def test_what_is_lost_makes_it_fail(filled: Any) -> None:
     doctor = filled.run("doctor")
     assert 1 == doctor.returncode
     assert "is lost in store" in doctor.stdout
-
-
-def test_an_unknown_store_is_refused(filled: Any) -> None:
-    """The stores that there are, are told."""
-    done = filled.run("scrub", "--store", "nowhere")
-
-    assert (1, "") == (done.returncode, done.stdout)
-    assert "There is no store nowhere in the settings. There are: local, b, c." in done.stderr

@@ -1,6 +1,7 @@
 """What docs/events.md shows to those who receive a webhook is what they get."""
 
 import json
+import re
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -8,8 +9,14 @@ from typing import Any
 
 import pytest
 
-from carryall.model.file import File
+from carryall.config.values import TOLD_EVENTS
+from carryall.http.api.account_shapes import PLAN, PlanShape
+from carryall.http.api.events import told
+from carryall.http.api.shapes import DELIVERY, EVENT, DeliveryShape, FileShape
+from carryall.http.api.shapes import FILE as FILE_EXAMPLE
+from carryall.model.file import Copy, CopyState, File
 from carryall.model.work import Event
+from carryall.operations.announce import copy_data, file_data
 from carryall.operations.completion import event_data
 from carryall.subscribers.webhook import SIGNATURE_HEADER, event_body, sign, verify_signature
 
@@ -75,3 +82,47 @@ def test_the_request_looks_as_shown(fenced: Callable[[str, str], list[str]]) -> 
     assert set(told["data"]) == set(example["data"])
     assert {type(value) for value in told["data"].values()} == {type(value) for value in example["data"].values()}
     assert f"{SIGNATURE_HEADER}: t=" in head
+
+
+COPY = copy_data(FILE, Copy("s3", "key", CopyState.STORED))
+DATA = {
+    "file.stored": {*event_data(FILE)},
+    "file.deleted": {*file_data(FILE), "why"},
+    "copy.stored": {*COPY, "link", "is_delivered"},
+    "copy.failed": {*COPY, "error", "code", "next_try_at"},
+    "copy.damaged": {*COPY, "why", "was_delivered"},
+}
+ROW = re.compile(r"^\| `([a-z]+\.[a-z]+)` \| [^|]+ \| [^|]+ \| ([^|]+) \|$", re.MULTILINE)
+
+
+def test_every_field_is_listed(documents: dict[str, str]) -> None:
+    """The table has each type that can be told, with the fields of its data and no others."""
+    rows = dict(ROW.findall(documents["docs/events.md"]))
+    plain = {kind: re.sub(r"\([^)]*\)|`: .*", "`", row) for kind, row in rows.items()}  # neither remarks nor values
+    fields = {kind: set(re.findall(r"(?:^|, )`([a-z_0-9]+)`", plain[kind])) for kind in DATA}
+
+    assert set(TOLD_EVENTS) <= rows.keys()
+    assert fields == DATA
+
+
+def test_the_stream_looks_as_shown(fenced: Callable[[str, str], list[str]]) -> None:
+    """The page's event is one of a real stream: its lines, and JSON with the keys of a real event in their order."""
+    (text,) = fenced("docs/events.md", "console")
+    beginning, shown = text.partition("retry: ")[2].split("\n\n")
+    lines = [line.partition(": ") for line in shown.strip().split("\n")]
+    example = json.loads(lines[2][2])
+    event = Event(example["type"], example["subject"], example["owner"], NOW, example["data"], id=example["id"])
+
+    assert re.fullmatch(r"\d+\nid: \d+", beginning)
+    assert [("id", "42"), ("event", "copy.stored")] == [(name, value) for name, _, value in lines[:2]]
+    assert list(told(event)) == list(example)
+    assert set(example["data"]) == DATA["copy.stored"]
+    assert example == EVENT
+
+
+@pytest.mark.parametrize(
+    ("shape", "example"), [(FileShape, FILE_EXAMPLE), (DeliveryShape, DELIVERY), (PlanShape, PLAN)]
+)
+def test_examples_are_possible(shape: Any, example: dict[str, Any]) -> None:
+    """What OpenAPI shows is what the shape takes, field for field."""
+    assert example.keys() == shape.model_validate(example).model_dump().keys()

@@ -20,6 +20,7 @@ HOST=127.0.0.1
 PORT=8080
 MEGA_EMAIL=somebody@example.org
 MEGA_PASSWORD=a-password-of-mega
+MEGA_API_URL=http://127.0.0.1:9   # nobody: the account isn't real
 TEMP_UPLOAD_DIR=temp_uploads
 LOG_LEVEL=INFO
 SECRET_KEY=Xq8vN2-real-signing-key-77
@@ -95,7 +96,9 @@ def test_four_env_files_make_one_server(tmp_path: Path) -> None:
         )
         with httpx2.Client(base_url=url, timeout=20) as client:
             relay = client.post(
-                "/upload", files={"file": ("a.txt", b"a")}, headers={"X-Auth-Token": "test-token-12345"}
+                "/upload?service=local",
+                files={"file": ("a.txt", b"a")},
+                headers={"X-Auth-Token": "test-token-12345"},
             )
             user = client.get("/user/user1", headers={"Authorization": f"Bearer {admin}"})
             blobs = client.post(

@@ -15,6 +15,7 @@ from carryall.model import errors
 ROOT = Path(__file__).parents[2]
 SOURCE = ROOT / "src" / "carryall"
 NOT_HTTP = "Not over HTTP"
+STORE_CODE = re.compile(r"^ {8}(store_[a-z]+) {2,}", re.MULTILINE)  # the contract of stores lists theirs
 ROW = re.compile(r"^\| `([a-z_]+)` \| ([0-9, –]+) \|")
 Found = Iterator[tuple[str, str]]  # a code, and the class that carries it; "" where it isn't an error's
 
@@ -25,7 +26,7 @@ def codes_of(tree: ast.AST) -> Found:
         if isinstance(node, ast.ClassDef):
             yield from ((code, node.name) for value in own_codes(node) for code in texts(value))
         elif isinstance(node, ast.Call):
-            values = [keyword.value for keyword in node.keywords if keyword.arg == "code"]
+            values = [keyword.value for keyword in node.keywords if keyword.arg in {"code", "error_code"}]
             yield from ((code, ast.unparse(node.func)) for value in values for code in texts(value))
         elif isinstance(node, ast.Dict):
             pairs = zip(node.keys, node.values, strict=True)
@@ -59,6 +60,8 @@ def in_source() -> dict[str, set[int]]:
         for code, name in codes_of(ast.parse(path.read_text("utf-8"))):
             kind = getattr(errors, name, None)
             found[code] |= {status_of(kind, code)} if kind is not None else set()
+    for code in STORE_CODE.findall((SOURCE / "ports" / "store.py").read_text("utf-8")):
+        found[code].add(status_of(errors.StoreError, code))
     for status, code in problems._HTTP_CODES.items():
         found[code].add(status)
     found["internal"].add(HTTPStatus.INTERNAL_SERVER_ERROR)

@@ -15,6 +15,7 @@ from carryall.catalog.sqlite import SqliteCatalog
 from carryall.leases import shared
 from carryall.leases.shared import SharedLeases
 from carryall.model.errors import Interrupted, Unavailable
+from carryall.model.target import Target
 from carryall.model.upload import Declared, Upload
 from carryall.ports.catalog import Catalog
 from carryall.ports.leases import Leases
@@ -82,7 +83,7 @@ def an_upload() -> Upload:
         id="up",
         owner="user:alice",
         declared=Declared(name="a", door="tus"),
-        store="local",
+        target=Target.of("local"),
         limit_bytes=None,
         reserved_bytes=0,
         is_resumable=True,

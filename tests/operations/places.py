@@ -24,6 +24,7 @@ class FarStore:
 
     Attributes:
         is_away: nobody can reach it.
+        is_full: it takes no file.
         cut_after: readings break after so many bytes, once.
         puts: keys that were put.
     """
@@ -32,6 +33,7 @@ class FarStore:
         self.name = inner.name
         self.capabilities = Capabilities(has_room=True, keys="encoded")
         self.is_away = False
+        self.is_full = False
         self.cut_after: int | None = None
         self.puts: list[str] = []
         self._inner = inner
@@ -43,9 +45,12 @@ class FarStore:
 
     async def put(self, key: str, source: Source, *, sent: Sent = lambda _: None) -> Stored:
         """Keep a file."""
-        self.puts.append(key)
-        assert isinstance(source, CopySource)
-        stored = await self._reach().put(_flat(key), replace(source, is_streamed=True), sent=sent)
+        if isinstance(source, CopySource):
+            self.puts.append(key)
+            source = replace(source, is_streamed=True)
+            if self.is_full:
+                raise StoreError(f"Store {self.name} is full.", retryable=False, code="store_full")
+        stored = await self._reach().put(_flat(key), source, sent=sent)
         return replace(stored, location=key)
 
     async def open(self, location: str, start: int, stop: int) -> Reading:

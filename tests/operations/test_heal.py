@@ -166,3 +166,32 @@ async def test_what_was_moved_or_deleted_isnt_damaged(house: House, alice: Princ
 
     assert BYTES == await house.content(old)
     assert {"c": STORED} == states(await now(house, old))
+
+
+async def test_a_disk_that_isnt_mounted_lost_nothing(house: House, alice: Principal) -> None:
+    """Where a whole folder is away, no copy is called damaged; readers get the sibling."""
+    file = await arrived(house, alice, BYTES)
+    root = house.folder / "b"
+    away = root.rename(house.folder / "away")
+    root.mkdir()
+
+    assert BYTES == await house.content(file)
+    house.clock.advance(MONTH)
+    report = await house.scrub.turn()
+
+    assert ([], 1) == (report.damages, report.unseen["b"][0])
+    assert {"b": STORED, "c": STORED} == states(await now(house, file))
+    root.rmdir()
+    away.rename(root)
+
+
+async def test_bytes_that_wait_are_compared_now_and_then(house: House, alice: Principal) -> None:
+    """Before a try to deliver them, if that was an hour ago; it is written down, so that the next try needn't."""
+    far_of(house).is_away = True
+    file = await arrived(house, alice, BYTES, target="b,far")
+    for hours, expected in ((0.5, 0), (0.4, 0), (0.2, 1.1), (0.5, 1.1), (1, 2.6)):
+        house.clock.advance(timedelta(hours=hours))
+        await house.deliver.retry(file.id, ["far"])
+        await run_due(house)
+        checked_at = (await now(house, file)).copy_in("b").checked_at  # type: ignore[union-attr]
+        assert timedelta(hours=expected) == checked_at - file.created_at  # type: ignore[operator]

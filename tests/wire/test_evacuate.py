@@ -160,8 +160,8 @@ def moved_under_traffic(server: Any, tmp_path: Path, number: int, *, kills: int 
             until(lambda count=before: lying(to) > count + number // (kills + 2))  # type: ignore[misc]
             moving.send_signal(signal.SIGKILL)
             moving.communicate()
-        process = evacuate(server)
-        time.sleep(0.5)
+        process, enough = evacuate(server), traffic.brought + number // 20
+        until(lambda: traffic.brought >= enough or process.poll() is not None)
         traffic.is_quiet.set()
         said = ended(process)
         assert "Still going to b: CARRYALL_TARGET" in said

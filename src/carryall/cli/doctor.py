@@ -39,7 +39,8 @@ def doctor(
     """Compare the catalog with the bytes, in both directions, and look at settings, jobs and disks.
 
     Damage is marked WRONG and makes the exit status 1. The rest is a note: leftovers that the next sweep takes, and
-    settings that somebody may regret. It reads while the server runs, and changes nothing without --repair.
+    settings that somebody may regret. It reads while the server runs, and changes nothing without --repair. Copies in
+    stores that aren't on this machine are for `carryall scrub`.
 
     With --url it asks as a client does, from wherever it runs: whether the server is reached, and what a proxy between
     does to bodies, sizes, methods and headers.

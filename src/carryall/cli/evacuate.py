@@ -6,7 +6,7 @@ import typer
 
 from carryall.cli.progress import progress
 from carryall.cli.screen import confirm_or_leave, count_text, lesson, say, show, size_text, visible
-from carryall.model.errors import CarryallError
+from carryall.model.errors import CarryallError, Malformed
 
 if TYPE_CHECKING:
     from carryall.config import Settings
@@ -49,7 +49,11 @@ def evacuate(
             say(f"Still going to {wish.source}: {name}.")
         return report
 
-    report = in_house(work)
+    try:
+        report = in_house(work)
+    except KeyboardInterrupt:
+        say("Stopped. Give the same command again to go on.")
+        raise typer.Exit(130) from None
     if report is not None:
         _show(report, wish)
 
@@ -58,6 +62,8 @@ async def _estimated(house: "House", wish: "MoveWish", rate: float | None) -> tu
     evacuate = house.copies.evacuate
     evacuate.check(wish.source, wish.to)
     number, size = await evacuate.amount(wish.source)
+    if not number and wish.source not in house.plugs.world.stores:
+        raise Malformed(f"There is no store {wish.source}, and no file is in one of that name.", code="store_unknown")
     say(f"Store {wish.source} has {count_text(number, 'file')}, {size_text(size)}.")
     speed = await evacuate.speed(wish.source) if number else None
     if rate and (speed is None or rate * (1 << 20) < speed):

@@ -60,7 +60,7 @@ def _row(one: dict[str, Any]) -> tuple[str, ...]:
         then="name the store in CARRYALL_TARGET, or ask for it with an upload, and start the server again.",
     ),
 )
-def test(
+def try_out(
     name: Annotated[str, typer.Argument(help="The store's name, as `carryall stores ls` has it.")],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")] = False,
 ) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from carryall.model.file import Copy, CopyState, File
+from carryall.model.target import Target
 from carryall.model.work import Job
 from carryall.operations.announce import Announce
 from carryall.operations.erase import queue_erasing
@@ -28,10 +29,9 @@ class Cache:
         self._announce = announce
         self._limit_bytes = limit_bytes
 
-    @property
-    def keeps(self) -> bool:
-        """True where a copy stays although its file was delivered."""
-        return self._limit_bytes != 0
+    def keeps(self, target: Target) -> bool:
+        """Tell whether a copy stays although its file was delivered, where its target is this one."""
+        return self._limit_bytes != 0 and not _has_local(target, self._stores)
 
     def settle(self, tx: Tx, file: File) -> None:
         """See to a file's cached copy after a delivery, in its transaction."""
@@ -103,5 +103,8 @@ def _is_cached(file: File) -> bool:
 
 def _may_be_cached(file: File, stores: Mapping[str, Store]) -> bool:
     """Tell whether nothing of a file is on this machine, and nothing is to be."""
-    is_local_target = any(name in stores and stores[name].capabilities.is_local for name in file.target.stores)
-    return not is_local_target and file.copy_in(HOME) is None
+    return not _has_local(file.target, stores) and file.copy_in(HOME) is None
+
+
+def _has_local(target: Target, stores: Mapping[str, Store]) -> bool:
+    return any(name in stores and stores[name].capabilities.is_local for name in target.stores)

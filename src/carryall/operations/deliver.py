@@ -161,7 +161,9 @@ class Deliver:
             return True
         if look.damage is not None:
             await self._heal.damaged(source.file.id, source.copy, look.damage)
-        return look.damage is None
+            return False
+        await self._heal.sound(source.file.id, source.copy, look.tag)
+        return True
 
     async def _link(self, name: str, stored: Stored) -> str | None:
         store = self._stores[name]
@@ -240,8 +242,9 @@ class Deliver:
         """Let a file that was brought in place of another store's copy be here from now on, and no more there."""
         if "from" not in job.payload:
             return file, there
-        keeps = self._cache.keeps
-        moved = switched(tx, file, job.payload["from"], there.store, now=self._clock.now(), keeps_cache=keeps)
+        source = job.payload["from"]
+        keeps = self._cache.keeps(file.target.moved(source, there.store))
+        moved = switched(tx, file, source, there.store, now=self._clock.now(), keeps_cache=keeps)
         return moved, moved.copy_in(there.store) or there
 
     def _publish(self, tx: Tx, event_type: str, file: File, now: datetime, data: Mapping[str, object]) -> None:
@@ -288,16 +291,18 @@ class Deliver:
             error_code=error.stable_code,
             next_try_at=None if wait is None else now + wait,
         )
+        # Who gives up hears of one failure, and finds nothing later.
+        is_over = file.gives_up and not copy.is_cache and copy.stored_at is None and file.changed(failed).is_failing
+        failed = replace(failed, next_try_at=None) if is_over else failed
         tx.files.put_copy(file_id, failed)
         if not failed.is_cache:
             at = failed.next_try_at.isoformat() if failed.next_try_at else None
             data = {**copy_data(file, failed), "error": error.message, "code": error.stable_code, "next_try_at": at}
             self._publish(tx, "copy.failed", file, now, data)
-        file = file.changed(failed)
-        if file.gives_up and file.is_failing and not copy.is_cache and copy.stored_at is None:
+        if is_over:
             remove_file(tx, file, now=now, ids=self._ids, announce=self._announce, why="undeliverable")
         elif wait is None:
-            self._cache.settle(tx, file)
+            self._cache.settle(tx, file.changed(failed))
 
     async def retry(self, file_id: str, stores: Sequence[str]) -> None:
         """Try deliveries that failed or wait once more, now. What is being tried goes on."""

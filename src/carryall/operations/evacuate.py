@@ -13,6 +13,7 @@ import structlog
 from carryall.model.errors import CarryallError, Malformed
 from carryall.model.file import File
 from carryall.model.work import Job
+from carryall.operations.apart import are_apart
 from carryall.operations.cache import Cache
 from carryall.operations.deliver import Deliver
 from carryall.operations.move import begin_move, switched
@@ -84,6 +85,15 @@ class Evacuate:
         if source == to:
             raise Malformed("A store can't be emptied into itself.", code="store_unknown")
 
+    async def _check_apart(self, wish: MoveWish) -> None:
+        """Raise Malformed where both names stand for one place: what is to be erased would be what was brought."""
+        source, to = self._stores.get(wish.source), self._stores[wish.to]
+        if source is not None and not await are_apart(to, source, self._world.ids):
+            raise Malformed(
+                f"The stores {wish.source} and {wish.to} are the same place: nothing can be moved between them.",
+                code="stores_same",
+            )
+
     async def amount(self, source: str) -> tuple[int, int]:
         """Give how many files have a copy in a store, or on its way there, and their bytes together."""
         found = (await self._catalog.read(lambda tx: tx.copies.amounts())).get(source)
@@ -115,10 +125,14 @@ class Evacuate:
     async def run(self, wish: MoveWish, told: Callable[[int, int], None] = lambda *_: None) -> MoveReport:
         """Move every file, those too that come meanwhile; what can't be moved is in the report.
 
+        Raises Malformed for stores that make no sense, and StoreError where the new one takes nothing.
+
         Args:
             told: is told of progress: files and bytes more than before.
         """
         self.check(wish.source, wish.to)
+        if (await self.amount(wish.source))[0]:
+            await self._check_apart(wish)
         report = MoveReport()
         async with self._leasing():
             while outcomes := await self._pass(wish, report, told):
@@ -194,8 +208,8 @@ class Evacuate:
         if file is None or not _is_in(file, wish.source):
             return "gone"
         if file.stored_copy(wish.to) is not None:
-            keeps, now = self._cache.keeps, self._clock.now()
-            switched(tx, file, wish.source, wish.to, now=now, keeps_cache=keeps)
+            keeps = self._cache.keeps(file.target.moved(wish.source, wish.to))
+            switched(tx, file, wish.source, wish.to, now=self._clock.now(), keeps_cache=keeps)
             return "moved"
         return begin_move(tx, self._world, file, wish.source, wish.to) or "busy"
 

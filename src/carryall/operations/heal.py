@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 from dataclasses import dataclass, replace
+from functools import partial
 
 import structlog
 
@@ -52,12 +53,19 @@ async def look_at(file: File, copy: Copy, store: Store, *, is_deep: bool = False
         if is_read and await _sha256(file, copy, store, pace) != file.sha256:
             return Look(f"Its bytes in store {copy.store} aren't those that were stored there.")
     except Missing:
+        await _check_there(store)
         return Look(f"It isn't in store {copy.store} any more.")
     except StoreError as error:
         if error.stable_code in DAMAGE:
             return Look(error.message)
         raise
     return Look(tag=there.tag)
+
+
+async def _check_there(store: Store) -> None:
+    """Raise StoreError where a folder of this machine isn't there as a whole: a disk that isn't mounted lost none."""
+    if store.capabilities.is_local:
+        await store.ready()
 
 
 async def _sha256(file: File, copy: Copy, store: Store, pace: Pace | None) -> str:
@@ -102,6 +110,8 @@ class Heal:
             return
         why = f"It isn't in store {copy.store} any more." if isinstance(error, Missing) else error.message
         try:
+            if copy.store in self._stores:
+                await _check_there(self._stores[copy.store])
             await self.damaged(file_id, copy, why)
         except CarryallError as failure:
             log.warning("copy.unmarked", file=file_id, store=copy.store, reason=failure.stable_code)
@@ -114,16 +124,16 @@ class Heal:
         siblings = [one for one in file.copies if one.is_stored and one.store != copy.store]
         is_curable = copy.store in self._stores and any(one.store in self._stores for one in siblings)
         state = CopyState.QUEUED if is_curable else CopyState.GONE
-        code = "copy_damaged" if is_curable else "file_damaged"
-        marked = replace(held, state=state, error=why, error_code=code, attempts=0, next_try_at=None, checked_at=now)
+        marked = replace(held, state=state, error=why, attempts=0, next_try_at=None, checked_at=now)
+        marked = replace(marked, error_code="copy_damaged" if is_curable else "file_damaged")
         tx.files.put_copy(file_id, marked)
         if is_curable:
             queue_deliveries(tx, file, [copy.store], now=now)
         if state is not held.state:
             told = file.is_delivered or was_delivered(tx, file)
             data = {**copy_data(file, marked), "why": why, "was_delivered": told}
-            kind = "copy.damaged" if is_curable else "file.damaged"
-            self._announce.publish(tx, Event(kind, subject=file_id, owner=file.owner, created_at=now, data=data))
+            event = partial(Event, subject=file_id, owner=file.owner, created_at=now, data=data)
+            self._announce.publish(tx, event(type="copy.damaged") if is_curable else event(type="file.damaged"))
         return state
 
     async def sound(self, file_id: str, copy: Copy, tag: str | None) -> bool:

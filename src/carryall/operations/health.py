@@ -96,7 +96,7 @@ class Health:
         return Readiness(checks, free)
 
     async def stores(self) -> list[StoreView]:
-        """Ask every store, however long it takes; those that aren't in the settings any more and have files are last."""
+        """Ask every store, however long it takes; those that aren't set up any more and have files come last."""
         amounts = await self._catalog.read(lambda tx: tx.copies.amounts())
         names = [*self._stores, *sorted(amounts.keys() - self._stores.keys())]
         asked = await asyncio.gather(*(self._asked(name) for name in names))

@@ -57,9 +57,11 @@ def begin_move(tx: Tx, world: World, file: File, source: str, to: str) -> Job | 
     now = world.clock.now()
     copy, before = file.copy_in(to), tx.jobs.get(job_id(file.id, to))
     key = copy.key if copy is not None else fresh_key(world.stores[to], file, world.ids)
-    tx.jobs.remove(erasing_id(to, key))
-    if tx.jobs.get(erasing_id(to, key)) is not None or (before is not None and _is_anothers(before, now)):
+    erasing = tx.jobs.get(erasing_id(to, key))
+    if any(job is not None and _is_anothers(job, now) for job in (before, erasing)):
         return None
+    if erasing is not None:
+        tx.jobs.finish(erasing.id, now)
     if copy is None:
         # Until it is there, the target doesn't ask for it: nobody counts on it, and no event tells of it.
         copy = Copy(to, key, CopyState.QUEUED, is_cache=True)
@@ -83,6 +85,6 @@ def begin_move(tx: Tx, world: World, file: File, source: str, to: str) -> Job | 
 
 
 def _is_anothers(job: Job, now: datetime) -> bool:
-    """Tell whether a runner delivers the file there now. A move that was interrupted is taken over at once."""
+    """Tell whether a runner is at it now. A move that was interrupted is taken over at once."""
     is_running = job.state is JobState.RUNNING and job.leased_until is not None and job.leased_until > now
     return is_running and "from" not in job.payload

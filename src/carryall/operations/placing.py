@@ -58,8 +58,13 @@ class Targets:
 
     def known(self, text: str) -> Target:
         """Read a target. Raises Malformed, also for stores that aren't in the settings."""
-        target = Target.parse(text) if text.strip() else None
-        unknown = [store for store in target.stores if store not in self.stores] if target else [""]
+        try:
+            stores = (target := Target.parse(text)).stores
+        except Malformed:
+            if "," in text or ":" in text:
+                raise
+            target, stores = None, (text.strip()[:200],)  # one word that can't be a store's name is no store of ours
+        unknown = [store for store in stores if store not in self.stores]
         if target is None or unknown:
             names = list(self.stores)
             raise Malformed(

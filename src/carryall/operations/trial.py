@@ -138,7 +138,7 @@ class Trial:
 
     async def _room(self) -> _Done:
         free = (await self._store.about()).free
-        return _Done(note="it doesn't say" if free is None else f"{free} bytes are free")
+        return _Done(note="it doesn't say" if free is None else f"{free / (1 << 30):.1f} GiB are free")
 
     async def _erase(self) -> _Done:
         for location in self._begun.values():

@@ -42,6 +42,13 @@ class PrometheusTelemetry:
             registry=registry,
         )
         self._served = Counter("carryall_served_bytes", "Bytes of files that were downloaded.", registry=registry)
+        self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
+        self._measure_stores(registry)
+        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+            self._registry = CollectorRegistry()
+            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
+
+    def _measure_stores(self, registry: CollectorRegistry) -> None:
         self._deliveries = Counter(
             "carryall_deliveries", "Tries to bring a file to a store.", ["store", "outcome"], registry=registry
         )
@@ -57,10 +64,6 @@ class PrometheusTelemetry:
         self._asked_seconds = Histogram(
             "carryall_store_seconds", "Time that they took, with all tries.", ["store", "what"], registry=registry
         )
-        self._jobs = Counter("carryall_jobs", "Jobs by kind and outcome.", ["kind", "outcome"], registry=registry)
-        if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-            self._registry = CollectorRegistry()
-            MultiProcessCollector(self._registry)  # type: ignore[no-untyped-call]
 
     def upload_ended(self, door: str, outcome: str, size: int) -> None:
         """Count an upload."""

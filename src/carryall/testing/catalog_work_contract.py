@@ -47,7 +47,7 @@ class JobRules:
         first, rest = await claim(catalog, MORNING, 2), await claim(catalog, MORNING)
 
         assert ["3", "2", "1", "0"] == [job.id for job in first + rest]
-        claimed = replace(jobs[-1], state=JobState.RUNNING, attempts=1, leased_until=MORNING + LEASE)
+        claimed = replace(jobs[-1], state=JobState.RUNNING, attempts=1, leased_until=MORNING + LEASE, node="here")
         assert claimed == first[0] == await catalog.read(lambda tx: tx.jobs.get("3"))
         assert MORNING + HOUR == await catalog.read(lambda tx: tx.jobs.next_due())
 

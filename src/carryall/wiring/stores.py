@@ -1,12 +1,13 @@
 """Settings -> the named stores. What a kind of store needs is imported where there is one of that kind."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import fields
 from typing import Any, TypeVar
 
 import structlog
 
-from carryall.config import Bucket, LocalFolder, MegaAccount, Settings, StoreSettings
+from carryall.config import Bucket, LocalFolder, MegaAccount, Settings, SettingsError, StoreSettings
+from carryall.model.principal import Plan
 from carryall.ports.store import Store
 from carryall.ports.telemetry import Telemetry
 from carryall.stores.local import LocalStore
@@ -37,6 +38,18 @@ def prepare(stores: Iterable[Store]) -> None:
                 store.prepare()
             except OSError as error:
                 log.warning("store.unprepared", store=store.name, reason=error.strerror)
+
+
+def require_stores(plans: Iterable[Plan], stores: Collection[str]) -> None:
+    """Refuse to start where a plan sends files to a store that isn't in the settings any more. Raises SettingsError."""
+    problems = [
+        f"The plan {plan.name} names the store {store}, which isn't set up: put it into the settings again, and change "
+        "the plan (PUT /v1/plans) before you take it out."
+        for plan in plans
+        for store in sorted({*(plan.target.stores if plan.target else ()), *(plan.stores or ())}.difference(stores))
+    ]
+    if problems:
+        raise SettingsError(problems)
 
 
 def _rules(store: StoreSettings, settings: Settings) -> Rules:

@@ -28,17 +28,13 @@ def router(context: Context) -> APIRouter:
     @routes.get(
         "/ready",
         summary="Say whether uploads can be taken now",
-        description="`degraded` when they can, but a store elsewhere can't be reached. Such stores are asked at most "
-        "every 30 seconds.",
+        description="`degraded` when they can, but another store fails.",
         responses={503: {"description": "Something isn't ready; the same body says what."}},
     )
     async def ready() -> JSONResponse:
         readiness = await context.health.readiness()
-        body: dict[str, Any] = {
-            "status": readiness.state,
-            "checks": dict(readiness.checks),
-            "free_bytes": readiness.free_bytes,
-        }
+        checks, free = dict(readiness.checks), readiness.free_bytes
+        body: dict[str, Any] = {"status": readiness.state, "checks": checks, "free_bytes": free}
         return JSONResponse(body, 200 if readiness.is_ready else 503)
 
     @routes.get(

@@ -6,8 +6,8 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from pydantic import BaseModel, ConfigDict, Field, StrictInt
 
+from carryall.http.api.account_shapes import PLAN, PlanShape, plan_shape
 from carryall.http.api.room import documented, native
-from carryall.http.api.shapes import PLAN, PlanShape, plan_shape
 from carryall.http.context import Context
 from carryall.http.guarded import Caller
 from carryall.model.principal import Plan

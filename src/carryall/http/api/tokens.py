@@ -5,9 +5,9 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
+from carryall.http.api.account_shapes import TOKEN, NewTokenShape, TokenShape, token_fields
 from carryall.http.api.moments import Ending
 from carryall.http.api.room import documented, native
-from carryall.http.api.shapes import TOKEN, NewTokenShape, TokenShape, token_fields
 from carryall.http.api.users import UserName
 from carryall.http.context import Context
 from carryall.http.guarded import Caller

@@ -7,8 +7,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import Request
 from starlette.responses import Response
 
+from carryall.http.api.account_shapes import USER, MeShape, UserShape, me_shape, user_shape
 from carryall.http.api.room import documented, native
-from carryall.http.api.shapes import USER, MeShape, UserShape, me_shape, user_shape
 from carryall.http.call import Call
 from carryall.http.context import Context
 from carryall.http.guarded import Caller

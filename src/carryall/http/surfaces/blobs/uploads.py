@@ -128,6 +128,7 @@ async def _upload_batch(call: Call) -> Response:
 async def _make_batch(call: Call, principal: Principal) -> Response:
     stream = parts(call.body, call.headers.get("content-type", ""), call.context.rules.form)
     _check_total(call, principal)
+    call.context.targets.of(principal, call.target)
     landed: list[tuple[str, Upload | Refused]] = []
     try:
         async for part in stream:
@@ -172,7 +173,9 @@ async def _landed(call: Call, principal: Principal, part: FilePart) -> Upload | 
     door = call.context.door
     try:
         declared = _declared(part)
-        declared = replace(declared, media_type=part.media_type, at_most=bytes_left(call), errand=call.errand)
+        declared = replace(
+            declared, media_type=part.media_type, at_most=bytes_left(call), target=call.target, errand=call.errand
+        )
         upload = await door.open(principal, declared)
     except Refused as refusal:
         return refusal
