@@ -1,18 +1,26 @@
 """Migrations bring any database to the present tables, once, and as a whole."""
 
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine
 
+from carryall.catalog import migrate
 from carryall.catalog.migrate import migrate_sqlite
+from carryall.catalog.sqlite import SqliteCatalog, sqlite_engine
 from carryall.catalog.tables import metadata
 from carryall.model.errors import Unavailable
+from carryall.model.file import CopyState
+from carryall.model.target import Target
+from carryall.model.upload import Segment
+from carryall.model.work import JobState
 
 
 def differences(path: Path) -> list[Any]:
@@ -96,3 +104,55 @@ def test_a_migration_is_all_or_nothing(
     migrate_sqlite(path)
 
     assert schema(migrated) == schema(path)
+
+
+def migrated_to(path: Path, revision: str) -> None:
+    """Make a database as an earlier version had it."""
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrate.__file__).parent / "migrations"))
+    engine = sqlite_engine(path, begin="BEGIN IMMEDIATE", pragmas=("foreign_keys=OFF",))
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+
+
+_BEFORE_DELIVERIES = """
+    INSERT INTO uploads (id, owner, declared, store, reserved_bytes, is_resumable, state, created_at, touched_at,
+        expires_at, fence) VALUES ('up', 'user:a', '{"name": "a", "door": "v1"}', 'local', 9, 1, 'open', 1, 2, 3, 4);
+    INSERT INTO segments (upload_id, idx, length, extent) VALUES ('up', 0, 5, 6);
+    INSERT INTO files (id, short_id, owner, door, name, size, sha256, media_type, created_at, metadata)
+        VALUES ('file', 'short', 'user:a', 'v1', 'a', 7, 'ab', 'text/plain', 1, '{}');
+    INSERT INTO links (id, file_id, owner, created_at, taken) VALUES ('link', 'file', 'user:a', 1, 0);
+    INSERT INTO copies (file_id, store, key, state, attempts, stored_at) VALUES ('file', 'local', 'up', 'stored', 0, 1);
+    INSERT INTO jobs (id, kind, payload, state, attempts, max_attempts, run_at, leased_until, created_at)
+        VALUES ('job', 'erase', '{}', 'running', 1, 10, 1, 2, 1);
+"""
+
+
+async def test_files_of_versions_without_deliveries_are_kept(tmp_path: Path) -> None:
+    """Migration 0005: bytes lie where their key says, the store of an upload is its target, and all else stays."""
+    path = tmp_path / "catalog.db"
+    migrated_to(path, "0004")
+    with closing(sqlite3.connect(path)) as old, old:
+        old.executescript(_BEFORE_DELIVERIES)
+
+    migrate_sqlite(path)
+
+    catalog = SqliteCatalog(path)
+    catalog.start()
+    file, upload, link, job = await catalog.read(
+        lambda tx: (tx.files.get("file"), tx.uploads.get("up"), tx.links.get("link"), tx.jobs.get("job"))
+    )
+    held = await catalog.read(lambda tx: tx.files.holds_key("local", "up"))
+    catalog.close()
+    assert file is not None
+    assert upload is not None
+    (copy,) = file.copies
+    assert ("up", "up", CopyState.STORED, False) == (copy.key, copy.location, copy.state, copy.is_cache)
+    assert (Target.of("local"), True, False) == (file.target, file.is_delivered, file.gives_up)
+    assert (Target.of("local"), {0: Segment(0, 5, 6)}, 4) == (upload.target, upload.segments, upload.fence)
+    assert link is not None
+    assert job is not None
+    assert (JobState.RUNNING, None) == (job.state, job.node)
+    assert held

@@ -101,7 +101,7 @@ def test_what_to_look_at_is_said(place: Any, wrong: dict[str, str], code: str, n
 
     (step,) = json.loads(done.stdout)
     assert (1, "ready", code) == (done.returncode, step["step"], step["code"])
-    assert "Store s3 failed (ready): " in done.stderr
+    assert "It failed (ready): " in done.stderr
     assert f"Look at {names}" in done.stderr
     assert "hush" not in done.stdout + done.stderr
 
@@ -165,20 +165,27 @@ def test_a_store_that_fails_stops_nothing(place: Any) -> None:
 
 
 def test_a_plan_whose_store_is_gone(place: Any) -> None:
-    """A start is refused with the plan, the store and what to do, and works again with the store."""
+    """The server starts and says so; who has the plan is told what is wrong, and everybody else is served."""
     local_disk(place)
     server = place.serve()
     admin = (place.data / "secrets" / "admin_token").read_text().strip()
     with server.client({"Authorization": f"Bearer {admin}"}) as client:
         assert 200 == client.put("/v1/plans/gold", json={"target": "local,disk2"}).status_code
+        assert 201 == client.post("/v1/users", json={"name": "alice", "plan": "gold"}).status_code
+        token = client.get("/user/alice").json()["token"]
     server.stop()
-    settings = dict(place.environment)
     for name in ("KIND", "ROOT"):
         del place.environment[f"CARRYALL_STORE_DISK2_{name}"]
 
-    refused = place.start("serve", "--port", str(server.port))
-    assert 2 == refused.wait(timeout=30)
-    assert "The plan gold names the store disk2, which isn't set up" in place.log()
+    server = place.serve()
+    with server.client({"Authorization": f"Bearer {token}"}) as client:
+        refused = client.post("/v1/files?name=a", content=b"carried")
+        elsewhere = client.post("/v1/files?name=a&service=local", content=b"carried")
+    with server.client(place.jwt("carol")) as client:
+        assert 201 == client.post("/v1/files?name=a", content=b"carried").status_code
+    assert 0 == server.stop()
 
-    place.set(**settings)
-    assert 0 == place.serve().stop()
+    assert (503, "plan_store_unknown") == (refused.status_code, refused.json()["code"])
+    assert "The plan gold sends files to disk2, which isn't set up." in refused.json()["detail"]
+    assert 201 == elsewhere.status_code
+    assert "plan.store_unknown" in place.log()

@@ -150,3 +150,13 @@ def _inside(environment: Mapping[str, str], work: Callable[[House], Awaitable[T]
             return await work(house)
 
     return asyncio.run(opened())
+
+
+def told_of(environment: Mapping[str, str], subject: str) -> list[str]:
+    """Give the types of the events about something, in order."""
+
+    async def told(house: House) -> list[str]:
+        events = await house.announce.recent(_MANY)
+        return [event.type for event in reversed(events) if event.subject == subject]
+
+    return _inside(environment, told)

@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from carryall import wiring
+from carryall.operations.sources import CopySource
 from carryall.operations.world import World
 
 CRASH_FILE = "CARRYALL_TEST_CRASH_FILE"
 
 _last: ContextVar[str] = ContextVar("last", default="")
 _passed: dict[str, int] = {}
+_AROUND = {"synced": ("before_row", "after_row"), "stored": ("stored", "sealed"), "carried": ("carried", "arrived")}
+"""The points before and after a transaction, by what its task did last."""
 
 
 def point(name: str) -> None:
@@ -91,10 +94,14 @@ class MortalStaging(Mortal):
 class MortalStore(Mortal):
     """Where files live."""
 
-    async def put(self, *args: Any, **options: Any) -> None:
-        """The file is there; what follows is its row."""
-        await self._inner.put(*args, **options)
-        _last.set("stored")
+    async def put(self, key: str, source: Any, **options: Any) -> Any:
+        """The file is there; what follows is its row, or that of a further copy."""
+        is_delivery = isinstance(source, CopySource)
+        if is_delivery:
+            point("carrying")
+        stored = await self._inner.put(key, source, **options)
+        _last.set("carried" if is_delivery else "stored")
+        return stored
 
     async def erase(self, key: str) -> None:
         """The row is gone, and the bytes are there; then they are gone, and the job isn't done."""
@@ -107,14 +114,14 @@ class MortalCatalog(Mortal):
     """The memory: what a transaction follows tells which one it is."""
 
     async def write(self, work: Callable[[Any], Any]) -> Any:
-        """A row after a sync, or the file's row after its bytes were stored."""
-        follows = _last.get()
+        """A row after a sync, the file's row after its bytes were stored, or the copy's row after its delivery."""
+        before, after = _AROUND.get(_last.get(), (None, None))
         _last.set("")
-        if follows:
-            point("before_row" if follows == "synced" else "stored")
+        if before:
+            point(before)
         result = await self._inner.write(work)
-        if follows:
-            point("after_row" if follows == "synced" else "sealed")
+        if after:
+            point(after)
         return result
 
 

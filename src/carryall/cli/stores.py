@@ -83,10 +83,8 @@ def try_out(
         columns = ("STEP", "TIME", "SPEED", "RESULT")
         show_table(columns, [_step_row(step) for step in steps])
     if failed is not None and failed.error is not None:
-        reason = failed.error.message
-        raise CarryallError(
-            f"Store {name.lower()} failed ({failed.what}): {reason}{hint}", code=failed.error.stable_code
-        )
+        text = f"It failed ({failed.what}): {failed.error.message}{hint}"
+        raise CarryallError(text, code=failed.error.stable_code)
     say(f"Store {name.lower()} works.")
 
 

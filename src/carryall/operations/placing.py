@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import quote
 
-from carryall.model.errors import Forbidden, Malformed
+from carryall.model.errors import Forbidden, Malformed, Unavailable
 from carryall.model.file import Copy, CopyState, File
-from carryall.model.principal import Principal
+from carryall.model.principal import Plan, Principal
 from carryall.model.target import Target
 from carryall.model.work import Job
 from carryall.ports.catalog import Tx
@@ -41,10 +41,10 @@ class Targets:
         """Give the target that a request asked for, else the plan's, else the default.
 
         Raises Malformed (`target_malformed`, `service_unsupported`), or Forbidden (`store_forbidden`) for a store that
-        the plan doesn't have.
+        the plan doesn't have, or Unavailable (`plan_store_unknown`) for a plan whose store was taken out.
         """
         if asked is None:
-            return principal.plan.target or self.default
+            return self._of_plan(principal.plan)
         target = self.known(asked)
         allowed = principal.plan.stores
         for store in target.stores:
@@ -54,6 +54,17 @@ class Targets:
                     code="store_forbidden",
                     stores=sorted(allowed),
                 )
+        return target
+
+    def _of_plan(self, plan: Plan) -> Target:
+        target = plan.target or self.default
+        unknown = [store for store in target.stores if store not in self.stores]
+        if unknown:
+            raise Unavailable(
+                f"The plan {plan.name} sends files to {', '.join(unknown)}, which isn't set up. The administrator has "
+                "to change the plan, or the settings.",
+                code="plan_store_unknown",
+            )
         return target
 
     def known(self, text: str) -> Target:

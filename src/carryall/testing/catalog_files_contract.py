@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import pytest
 
 from carryall.model.file import Copy, CopyState, File, Link
+from carryall.model.target import Target
 from carryall.ports.catalog import Catalog, Tx
 from carryall.ports.catalog_files import CopyQuery, FileQuery, Sort
 from carryall.testing.fakes import MORNING
@@ -16,6 +17,26 @@ from carryall.testing.fakes import MORNING
 T = TypeVar("T")
 HOUR = timedelta(hours=1)
 NAMES = ["ärger.txt", "Zoo.png", "apple.txt", "apple.txt", "100% sure_.txt", "\U0001f642 \x00\n.txt", "Ärger.txt"]
+
+
+def a_copy(store: str, key: str, **changes: Any) -> Copy:
+    """Give a copy that has a value in every field that can have one."""
+    copy = Copy(
+        store,
+        key,
+        CopyState.FAILED,
+        location=key,
+        tag='"é"',
+        link="https://example.org/ü",
+        sent_bytes=1 << 62,
+        attempts=1,
+        error="réfusé",
+        error_code="store_refused",
+        next_try_at=MORNING + HOUR,
+        stored_at=MORNING,
+        checked_at=MORNING + timedelta(microseconds=1),
+    )
+    return replace(copy, **changes)
 
 
 def a_file(**changes: Any) -> File:
@@ -41,10 +62,10 @@ def a_file(**changes: Any) -> File:
         downloads=3,
         downloaded_bytes=1 << 62,
         metadata={"key": "välue"},
-        copies=(
-            Copy("local", "key", CopyState.STORED, stored_at=MORNING),
-            Copy("s3", "other", CopyState.FAILED, link="https://example.org", attempts=3, error="refused"),
-        ),
+        target=Target(("s3", "mega"), 1),
+        gives_up=True,
+        wants_link=True,
+        copies=(a_copy("local", "key", location="place", is_cache=True), a_copy("s3", "other", attempts=3)),
     )
     return replace(file, **changes)
 
@@ -188,19 +209,50 @@ class FileRules:
     async def test_files_change(self, catalog: Catalog) -> None:
         """Names, expiry and copies can change; nothing else does."""
         await add_files(catalog, a_file())
-        copy = Copy("s3", "other", CopyState.STORED, stored_at=MORNING, attempts=4)
+        copy = a_copy("s3", "changed", state=CopyState.STORED, tag=None, link=None, error=None, next_try_at=None)
 
         def work(tx: Tx) -> None:
             tx.files.rename("file", "new\nname")
             tx.files.set_expiry("file", MORNING, None)
             tx.files.put_copy("file", copy)
             tx.files.put_copy("file", Copy("third", "k", CopyState.QUEUED))
+            tx.files.aim("file", Target(("s3", "third"), 2))
 
         await catalog.write(work)
 
         copies = (a_file().copies[0], copy, Copy("third", "k", CopyState.QUEUED))
-        expected = a_file(name="new\nname", expires_at=MORNING, retention=None, copies=copies)
+        aimed = Target(("s3", "third"), 2)
+        expected = a_file(name="new\nname", expires_at=MORNING, retention=None, copies=copies, target=aimed)
         assert expected == await catalog.read(lambda tx: tx.files.get("file"))
+        await catalog.write(lambda tx: tx.files.remove_copy("file", "local"))
+        await catalog.write(lambda tx: tx.files.remove_copy("file", "nobody's"))
+        assert replace(expected, copies=copies[1:]) == await catalog.read(lambda tx: tx.files.get("file"))
+
+    async def test_progress_is_written_while_it_goes_on(self, catalog: Catalog) -> None:
+        """To one copy, that is being delivered; else nobody wants it, and that is told."""
+        copies = [Copy(state.value, "key", state) for state in CopyState]
+        await add_files(catalog, a_file(copies=tuple(copies)))
+
+        def work(tx: Tx) -> list[bool]:
+            return [tx.files.note_sent("file", copy.store, 1 << 40) for copy in copies]
+
+        assert [copy.state is CopyState.DELIVERING for copy in copies] == await catalog.write(work)
+        assert not await catalog.write(lambda tx: tx.files.note_sent("none", "delivering", 1))
+        file = await catalog.read(lambda tx: tx.files.get("file"))
+        assert file is not None
+        assert [1 << 40 if c.state is CopyState.DELIVERING else 0 for c in file.copies] == [
+            c.sent_bytes for c in file.copies
+        ]
+
+    async def test_files_of_the_same_content_are_found(self, catalog: Catalog) -> None:
+        """One owner's, of late, newest first."""
+        times = {"old": -2 * HOUR, "first": -HOUR, "last": timedelta(0)}
+        files = [numbered(n, id=name, created_at=MORNING + age) for n, (name, age) in enumerate(times.items())]
+        await add_files(catalog, *files, numbered(5, owner="user:bob"), numbered(6, sha256="d" * 64))
+
+        same = await catalog.read(lambda tx: tx.files.with_content("user:alice", "c" * 64, since=MORNING - HOUR))
+
+        assert ["last", "first"] == [file.id for file in same]
 
     async def test_a_download_puts_the_expiry_off(self, catalog: Catalog) -> None:
         """Counting never loses one; a file with a retention stays that long from now, any other as long as before."""
@@ -277,12 +329,19 @@ class FileRules:
             assert found == [file.id + copy.store for file, copy in pairs]
 
     async def test_a_held_key_is_known(self, catalog: Catalog) -> None:
-        """A key belongs to its store, whatever state the copy is in."""
+        """A key belongs to its store, whatever state the copy is in; so does the place where the bytes are."""
         await add_files(catalog, a_file())
 
-        held = [("local", "key"), ("s3", "other"), ("local", "other"), ("s3", "key")]
+        held = [
+            ("local", "key"),
+            ("s3", "other"),
+            ("local", "place"),
+            ("local", "other"),
+            ("s3", "key"),
+            ("s3", "place"),
+        ]
         answers = await catalog.read(lambda tx: [tx.files.holds_key(*one) for one in held])
-        assert [True, True, False, False] == answers
+        assert [True] * 3 + [False] * 3 == answers
 
 
 def _expired(tx: Tx, *, limit: int) -> list[File]:

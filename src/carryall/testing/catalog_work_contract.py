@@ -19,11 +19,10 @@ def a_job(**changes: Any) -> Job:
     return replace(Job("job", "erase", {"key": "ü", "n": [1, None]}, MORNING, MORNING - HOUR), **changes)
 
 
-async def claim(catalog: Catalog, now: datetime, limit: int = 99) -> list[Job]:
+async def claim(catalog: Catalog, now: datetime, limit: int = 99, *, node: str = "here", **which: Any) -> list[Job]:
     """Take what is due."""
-    return list(
-        await catalog.write(lambda tx: tx.jobs.claim(now, lease=LEASE, horizon=HORIZON, limit=limit, node="here"))
-    )
+    bounds: dict[str, Any] = {"lease": LEASE, "horizon": HORIZON, "limit": limit, "node": node}
+    return list(await catalog.write(lambda tx: tx.jobs.claim(now, **bounds, **which)))
 
 
 class JobRules:
@@ -50,6 +49,60 @@ class JobRules:
         claimed = replace(jobs[-1], state=JobState.RUNNING, attempts=1, leased_until=MORNING + LEASE, node="here")
         assert claimed == first[0] == await catalog.read(lambda tx: tx.jobs.get("3"))
         assert MORNING + HOUR == await catalog.read(lambda tx: tx.jobs.next_due())
+
+    async def test_kinds_are_claimed_apart(self, catalog: Catalog) -> None:
+        """One kind, or all but some; what is due next is told of the same jobs."""
+        kinds = {"erase": MORNING, "deliver:s3": MORNING - HOUR, "deliver:s": MORNING - 2 * HOUR}
+        jobs = [a_job(id=kind, kind=kind, run_at=run_at) for kind, run_at in kinds.items()]
+        await add_all(catalog, lambda tx: tx.jobs.add, *jobs)
+
+        due = await catalog.read(lambda tx: [tx.jobs.next_due("deliver:s3"), tx.jobs.next_due(but=["deliver:s"])])
+        assert [MORNING - HOUR] * 2 == due
+        assert await catalog.read(lambda tx: tx.jobs.next_due("deliver:mega")) is None
+        assert [] == await claim(catalog, MORNING, kind="deliver:mega")
+        assert ["deliver:s3"] == [job.id for job in await claim(catalog, MORNING, kind="deliver:s3")]
+        assert ["erase"] == [job.id for job in await claim(catalog, MORNING, but=["deliver:s3", "deliver:s"])]
+        assert ["deliver:s"] == [job.id for job in await claim(catalog, MORNING)]
+
+    async def test_a_job_is_put_anew_unless_it_runs(self, catalog: Catalog) -> None:
+        """One that waits, or has ended, makes room; one that runs stays, and can't be removed either."""
+        states = {state.value: state for state in JobState}
+        await add_all(catalog, lambda tx: tx.jobs.add, *(a_job(id=id, state=state) for id, state in states.items()))
+
+        await add_all(catalog, lambda tx: tx.jobs.put, *(a_job(id=id, payload={"new": 1}) for id in (*states, "none")))
+
+        now = await catalog.read(lambda tx: {job.id: (job.payload, job.state) for job in tx.jobs.find()})
+        anew = dict.fromkeys((*states, "none"), ({"new": 1}, JobState.QUEUED))
+        assert anew | {"running": (a_job().payload, JobState.RUNNING)} == now
+        await add_all(catalog, lambda tx: tx.jobs.remove, *states, "nobody's")
+        assert {"running", "none"} == {job.id for job in await catalog.read(lambda tx: tx.jobs.find())}
+
+    async def test_a_lease_is_renewed_by_its_holder(self, catalog: Catalog) -> None:
+        """Only who runs a job moves the end of its lease."""
+        await add_all(catalog, lambda tx: tx.jobs.add, *(a_job(id=id) for id in ("one", "two", "three")))
+        (mine,) = await claim(catalog, MORNING, 1)
+        (theirs,) = await claim(catalog, MORNING, 1, node="there")
+        later = MORNING + 2 * LEASE
+
+        await catalog.write(lambda tx: tx.jobs.renew(["one", "two", "three", "none"], "here", later))
+
+        until = await catalog.read(lambda tx: {job.id: job.leased_until for job in tx.jobs.find()})
+        assert {mine.id: later, theirs.id: MORNING + LEASE} == {id: end for id, end in until.items() if end is not None}
+        await catalog.write(lambda tx: tx.jobs.renew([], "here", later))
+
+    async def test_what_the_dead_ran_is_taken_back(self, catalog: Catalog) -> None:
+        """It is due at once; the attempt counts; what others run, and what has ended, is left alone."""
+        await add_all(catalog, lambda tx: tx.jobs.add, *(a_job(id=str(n), run_at=MORNING - n * HOUR) for n in range(4)))
+        for node in ("dead", "alive", "dead"):
+            await claim(catalog, MORNING, 1, node=node)
+        assert ["alive", "dead"] == sorted(await catalog.read(lambda tx: tx.jobs.nodes()))
+        await catalog.write(lambda tx: tx.jobs.finish("3", MORNING))
+
+        assert 1 == await catalog.write(lambda tx: tx.jobs.take_back(["dead", "unknown"], MORNING + HOUR))
+
+        back = a_job(id="1", run_at=MORNING + HOUR, attempts=1)
+        assert back == await catalog.read(lambda tx: tx.jobs.get("1"))
+        assert ["alive"] == list(await catalog.read(lambda tx: tx.jobs.nodes()))
 
     async def test_two_runners_never_get_the_same_job(self, catalog: Catalog) -> None:
         """However many claim at once, each job goes to one of them."""
@@ -145,6 +198,15 @@ class EventRules:
         assert sorted(set(ids)) == ids
         assert replace(event, id=third.id) == third == await catalog.read(lambda tx: tx.events.get(third.id))
         assert await catalog.read(lambda tx: tx.events.get(first.id)) is None
+
+    async def test_the_last_event_about_something_is_found(self, catalog: Catalog) -> None:
+        """Of one type, and of nothing else."""
+        kinds = [("copy.failed", "a"), ("copy.failed", "a"), ("copy.stored", "a"), ("copy.failed", "b")]
+        events = [Event(kind, subject, "alice", MORNING, {"n": n}) for n, (kind, subject) in enumerate(kinds)]
+        written = await catalog.write(lambda tx: [tx.events.add(event) for event in events])
+
+        assert written[1] == await catalog.read(lambda tx: tx.events.of("copy.failed", "a"))
+        assert await catalog.read(lambda tx: tx.events.of("copy.stored", "b")) is None
 
     async def test_events_follow_each_other(self, catalog: Catalog) -> None:
         """Whoever has seen one gets those after it, of one owner or of all."""

@@ -53,7 +53,7 @@ from carryall.system.logs import set_up_logs
 from carryall.wiring.copies import Copies, make_copies
 from carryall.wiring.jobs import make_runners, make_verbs
 from carryall.wiring.plugs import Plugs, catalog_path, is_shared, make_plugs
-from carryall.wiring.stores import require_stores
+from carryall.wiring.stores import warn_of_plans
 from carryall.work.runner import Runner
 
 __all__ = ["House", "Plugs", "application", "build", "catalog_path", "start_logs"]
@@ -95,7 +95,7 @@ class House:
         lock.take(is_shared=is_shared(self.settings))
         try:
             async with self.open(), self._tidying():
-                require_stores(await self.context.accounts.plans(), self.settings.store_names)
+                warn_of_plans(await self.context.accounts.plans(), self.settings.store_names)
                 log.info("server.started")
                 self.context.health.begin()
                 async with self.working():

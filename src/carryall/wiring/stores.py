@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import structlog
 
-from carryall.config import Bucket, LocalFolder, MegaAccount, Settings, SettingsError, StoreSettings
+from carryall.config import Bucket, LocalFolder, MegaAccount, Settings, StoreSettings
 from carryall.model.principal import Plan
 from carryall.ports.store import Store
 from carryall.ports.telemetry import Telemetry
@@ -40,16 +40,12 @@ def prepare(stores: Iterable[Store]) -> None:
                 log.warning("store.unprepared", store=store.name, reason=error.strerror)
 
 
-def require_stores(plans: Iterable[Plan], stores: Collection[str]) -> None:
-    """Refuse to start where a plan sends files to a store that isn't in the settings any more. Raises SettingsError."""
-    problems = [
-        f"The plan {plan.name} names the store {store}, which isn't set up: put it into the settings again, and change "
-        "the plan (PUT /v1/plans) before you take it out."
-        for plan in plans
-        for store in sorted({*(plan.target.stores if plan.target else ()), *(plan.stores or ())}.difference(stores))
-    ]
-    if problems:
-        raise SettingsError(problems)
+def warn_of_plans(plans: Iterable[Plan], stores: Collection[str]) -> None:
+    """Say which plans name stores that aren't in the settings any more: their users' uploads are refused until then."""
+    for plan in plans:
+        named = {*(plan.target.stores if plan.target else ()), *(plan.stores or ())}
+        for store in sorted(named.difference(stores)):
+            log.warning("plan.store_unknown", plan=plan.name, store=store)
 
 
 def _rules(store: StoreSettings, settings: Settings) -> Rules:
