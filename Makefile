@@ -2,9 +2,11 @@
 #
 # PYTHON  the interpreter to begin with:     make test PYTHON=python3.13
 # ARGS    passed on to the tool of a target: make serve ARGS="--port 9000"
+# AT_ONCE how many tests run beside each other: make test AT_ONCE=0 runs them one by one
 
 PYTHON ?= python3
 ARGS ?=
+AT_ONCE ?= 2
 BIN := .venv/bin
 UV := .tools/bin/uv
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -19,7 +21,7 @@ serve: .venv/serve.stamp ## start the server; ARGS="--port 9000 --host 0.0.0.0"
 	@$(BIN)/carryall serve $(ARGS)
 
 test: .venv/test.stamp ## run every test but the long ones; ARGS="tests/layout -k sizes"
-	@$(BIN)/pytest $(ARGS)
+	@$(BIN)/pytest -n $(AT_ONCE) --dist loadfile $(ARGS)
 
 check: .venv/test.stamp ## lint, format, types and floors, without running anything
 	$(BIN)/ruff check .

@@ -205,3 +205,11 @@ def test_what_to_look_at() -> None:
     )  # fmt: skip
     assert stores["x"].look_at("store_unreachable") == ("CARRYALL_STORE_X_ENDPOINT_URL",)
     assert stores["x"].look_at("store_busy") == ()
+
+
+def test_two_names_of_one_place_are_refused() -> None:
+    """Two stores never keep their files at one place: each would erase the other's. Another prefix is another place."""
+    with pytest.raises(SettingsError, match=r"The stores x and y keep their files at one place.*STORE_Y_PREFIX"):
+        load(named("X", **BUCKET) | named("Y", **BUCKET))
+
+    assert ["x", "y"] == list(load(named("X", **BUCKET) | named("Y", **BUCKET, PREFIX="other/")).stores)

@@ -11,12 +11,15 @@ import pytest
 from tests.crash import inside
 from tests.crash.victim import MortalVictim, bearer
 
+from carryall.stores.local import LocalStore
+
 
 @pytest.fixture(scope="module")
 def victim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MortalVictim]:
     """A server with a second store."""
     folder = tmp_path_factory.mktemp("deliveries")
     settings = {"CARRYALL_STORE_B_KIND": "local", "CARRYALL_STORE_B_ROOT": str(folder / "b")}
+    LocalStore("b", folder / "b").prepare()  # a mortal store isn't known for one that has folders
     server = MortalVictim(folder, settings=settings)
     server.start()
     yield server

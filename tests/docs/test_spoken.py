@@ -21,7 +21,7 @@ METRIC = re.compile(r"`(carryall_\w+)`")
 CODE = re.compile(r"\b[45]\d\d `([a-z_]+)`")
 TEST = re.compile(r"`(tests/[\w/]+\.py)::(\w+)`")
 RULE = re.compile(r"^\| ([A-Z])-(\d+) \|", re.MULTILINE)
-EVENT = re.compile(r"(?:type=|Event\(\s*)\"([a-z]+\.[a-z]+)\"")
+EVENT = re.compile(r"(?:type=|Event\(\s*|_publish\(tx, )\"([a-z]+\.[a-z]+)\"")
 MISTYPED = {"CARRYALL_PROT"}  # on purpose, in the decision on how settings are read
 
 

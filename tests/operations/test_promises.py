@@ -1,6 +1,7 @@
 """Who waits for deliveries hears how they stand; files that go for the same key never hurt each other."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from dataclasses import replace
@@ -20,7 +21,9 @@ from carryall.model.target import Target
 from carryall.model.work import Job
 from carryall.operations import deliver
 from carryall.operations.deliver import Outcome
+from carryall.operations.expire import Expire
 from carryall.operations.placing import job_id
+from carryall.stores.local import LocalStore
 from carryall.testing.fakes import ManualClock, ScriptedBody, ScriptedStore
 
 QUEUED, DELIVERING, STORED, FAILED, GONE = CopyState
@@ -325,3 +328,24 @@ async def test_a_job_whose_file_is_gone_is_done(house: House, alice: Principal) 
 
     payload = {"file_id": file.id, "store": "s3"}
     await house.deliver.copy(Job(job_id(file.id, "s3"), "deliver:s3", payload, now_at, now_at, attempts=1))
+
+
+async def test_one_store_that_fails_stops_no_sweep(house: House, alice: Principal, tmp_path: Path) -> None:
+    """What lies in the others that nobody knows of is removed all the same."""
+    broken = LocalStore("broken", tmp_path / "nowhere")
+    expire = Expire(
+        replace(house.world, stores={"broken": broken, **house.world.stores}),
+        house.door,
+        house.announce,
+        admin=alice,
+        sweep_after=timedelta(0),
+    )
+    leftover = house.world.stores["local"].path("leftover")
+    assert leftover is not None
+    leftover.write_bytes(b"nobody's")
+    os.utime(leftover, (0, 0))
+
+    assert 1 == await expire.sweep()
+
+    assert not leftover.exists()
+    await broken.close()

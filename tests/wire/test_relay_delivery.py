@@ -1,5 +1,6 @@
 """Relay waits for the store that was asked for: 200 with a link, 202 past the bound, 502 where the store fails."""
 
+import hashlib
 import secrets
 import time
 from collections.abc import Callable, Iterator
@@ -85,14 +86,13 @@ def delivered(client: httpx2.Client, file_id: str) -> dict[str, Any]:
     raise AssertionError(f"not delivered: {file}")
 
 
-@pytest.mark.parametrize("door", DOORS)
 @pytest.mark.parametrize(
-    ("query", "service"),
+    ("door", "query", "service"),
     [
-        ("service=s3", "s3"),
-        ("service=S3&keep=true", "s3"),
-        ("service=any:s3,local", "any:s3,local"),
-        ("service=2:local,s3", "local,s3"),
+        *((door, "service=s3", "s3") for door in DOORS),
+        ("form", "service=S3&keep=true", "s3"),
+        ("raw", "service=any:s3,local", "any:s3,local"),
+        ("raw", "service=2:local,s3", "local,s3"),
     ],
 )
 def test_the_answer_has_a_link(client: httpx2.Client, cloud: Cloud, door: str, query: str, service: str) -> None:
@@ -167,8 +167,9 @@ def test_a_provider_that_is_down(client: httpx2.Client, cloud: Cloud, door: str)
 def test_who_wants_it_now_or_never(client: httpx2.Client, cloud: Cloud) -> None:
     """With keep=false a failure leaves nothing: neither here nor there, nor in the account."""
     before, objects = held(client), cloud.objects()
+    content, key = fresh(), f'"{secrets.token_hex(8)}"'
     with cloud.away():
-        answer = send(client, fresh(), query="service=s3&keep=false")
+        answer = send(client, content, query="service=s3&keep=false", Idempotency_Key=key)
 
         told = answer.json()
         assert (502, "store_unreachable") == (answer.status_code, told["code"])
@@ -177,7 +178,8 @@ def test_who_wants_it_now_or_never(client: httpx2.Client, cloud: Cloud) -> None:
         assert before == held(client)
 
     assert objects == cloud.objects()
-    assert 200 == send(client, fresh(), query="service=s3&keep=false").status_code
+    again = send(client, content, query="service=s3&keep=false", Idempotency_Key=key)
+    assert (200, content) == (again.status_code, httpx2.get(again.json()["link"]).content)
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -202,6 +204,29 @@ def test_a_provider_that_is_slow(hasty_client: httpx2.Client, cloud: Cloud, door
     assert (200, told["file_id"]) == (last.status_code, last.json()["file_id"])
     assert content == httpx2.get(last.json()["link"]).content
     assert 200 == hasty_client.get(told["status_url"]).status_code
+
+
+@pytest.mark.parametrize(("code", "status"), [("store_timeout", 504), ("store_full", 507), ("store_credentials", 502)])
+def test_failures_have_statuses(client: httpx2.Client, server: Any, cloud: Cloud, code: str, status: int) -> None:
+    """Whoever tried, this process or another one: who waits is told at once what failed, and when it is tried again."""
+    content, later = fresh(), int((time.time() + 100) * 1_000_000)
+    digest = hashlib.sha256(content).hexdigest()
+    failed = (
+        "UPDATE copies SET state = 'failed', error = 'No luck.', error_code = $1, next_try_at = $2 WHERE store = 's3' "
+        "AND state = 'delivering' AND file_id IN (SELECT id FROM files WHERE sha256 = $3)"
+    )
+    with cloud.standing_still(), ThreadPoolExecutor(1) as threads:
+        asked = threads.submit(send, client, content)
+        deadline = time.monotonic() + 20
+        while not server.change_catalog(failed, code, later, digest):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        answer = asked.result()
+
+    told = answer.json()
+    assert (status, code, "s3") == (answer.status_code, told["code"], told["store"])
+    assert "The file could not be brought to s3: No luck. The file is kept, and tried again." == told["detail"]
+    assert 90 <= int(answer.headers["retry-after"]) <= 100
 
 
 def test_clients_that_repeat_themselves(hasty_client: httpx2.Client, cloud: Cloud, hasty: Any) -> None:
@@ -236,25 +261,3 @@ def test_other_requests_are_other_files(client: httpx2.Client) -> None:
 
     assert 4 == len({answer.json()["file_id"] for answer in answers})
     assert answers[0].json()["file_id"] == send(client, content).json()["file_id"]
-
-
-def test_repeats_can_be_switched_off(make_server: Callable[..., Any]) -> None:
-    """Then each request makes a file, as the described relay did."""
-    server = make_server(CARRYALL_RELAY_REPEAT="0")
-    with server.client(headers=server.service) as client:
-        assert 2 == len({send(client, b"same", query="service=local").json()["file_id"] for _ in range(2)})
-
-
-def test_a_restart_goes_on_with_what_was_promised(make_server: Callable[..., Any], cloud: Cloud) -> None:
-    """The server is killed in the middle of a delivery: the next one brings the file there, without being asked."""
-    server, content = make_server(**cloud.settings(CARRYALL_RELAY_WAIT="0.2")), fresh()
-    with server.client(headers=server.service) as client:
-        with cloud.standing_still():
-            file_id = send(client, content).json()["file_id"]
-            server.process.kill()
-            server.process.wait()
-        server.start_again()
-        delivered(client, file_id)
-
-        assert 2 == copy_in(client, file_id)["attempts"]
-        assert content == client.get(f"/v1/files/{file_id}/content").content

@@ -1,6 +1,6 @@
 """Read the named stores out of the places where names are set."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
@@ -58,8 +58,22 @@ def read_stores(places: Sequence[Place], asked: Collection[str]) -> Found:
             )
             continue
         _read_store(store, places, found)
+    found.problems.extend(_at_one_place(found.stores.values()))
     found.notices.extend(_without_effect(places, found.stores))
     return found
+
+
+def _at_one_place(stores: Iterable[StoreSettings]) -> Iterator[str]:
+    """Say which stores are two names of one place: each would erase the other's files."""
+    seen: dict[tuple[object, ...], str] = {}
+    for store in stores:
+        place = (store.kind, *(str(getattr(store.options, name)).lower() for name in store.options.where))
+        other = seen.setdefault(place, store.name)
+        if other != store.name:
+            yield (
+                f"The stores {other} and {store.name} keep their files at one place, and each would erase the other's. "
+                f"They must differ in {' or '.join(option_env(store.name, name) for name in store.options.where)}."
+            )
 
 
 def aliases(kind: type[StoreOptions]) -> dict[str, Described]:

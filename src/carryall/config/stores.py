@@ -36,6 +36,9 @@ class StoreOptions(Topic):
     """What a store of one kind has to be told. The fields are the options of the store itself."""
 
     kind: ClassVar[str]
+    where: ClassVar[tuple[str, ...]]
+    """The options that tell the place of one store's files from another's."""
+
     suspects: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     """The options to look at when the store fails with a code."""
 
@@ -51,6 +54,7 @@ class Bucket(StoreOptions):
 
     title: ClassVar[str] = "KIND=s3"
     kind: ClassVar[str] = "s3"
+    where: ClassVar[tuple[str, ...]] = ("endpoint_url", "bucket", "prefix")
     suspects: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "store_credentials": ("access_key", "secret_key", "region"),
         "store_not_found": ("bucket", "endpoint_url", "region"),
@@ -114,6 +118,7 @@ class MegaAccount(StoreOptions):
 
     title: ClassVar[str] = "KIND=mega"
     kind: ClassVar[str] = "mega"
+    where: ClassVar[tuple[str, ...]] = ("email", "folder")
     suspects: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "store_credentials": ("email", "password", "totp_secret"),
         "store_not_found": ("folder",),
@@ -155,6 +160,7 @@ class RcloneRemote(StoreOptions):
 
     title: ClassVar[str] = "KIND=rclone"
     kind: ClassVar[str] = "rclone"
+    where: ClassVar[tuple[str, ...]] = ("remote", "config")
     suspects: ClassVar[Mapping[str, tuple[str, ...]]] = {
         "store_credentials": ("remote", "config"),
         "store_not_found": ("remote", "config", "binary"),
@@ -178,6 +184,7 @@ class LocalFolder(StoreOptions):
 
     title: ClassVar[str] = "KIND=local"
     kind: ClassVar[str] = "local"
+    where: ClassVar[tuple[str, ...]] = ("root",)
     suspects: ClassVar[Mapping[str, tuple[str, ...]]] = dict.fromkeys(
         ("store_failed", "disk_failed", "no_room"), ("root",)
     )

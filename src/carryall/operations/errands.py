@@ -112,9 +112,15 @@ class Errands:
             if upload is not None and upload.state is State.OPEN and not upload.is_resumable:
                 await self._door.abort(principal, upload_id)
                 upload = await self._door.look(principal, upload_id)  # it may just have become a file
-            if upload is not None and upload.state in (State.OPEN, State.SEALED):
+            if upload is not None and upload.state in (State.OPEN, State.SEALED) and not await self._is_void(upload):
                 found.append(upload)
         return found
+
+    async def _is_void(self, upload: Upload) -> bool:
+        """Tell whether nothing is left of an upload whose file goes as soon as it can't be delivered."""
+        if not upload.declared.gives_up or upload.state is not State.SEALED:
+            return False
+        return await self._catalog.read(lambda tx: tx.files.get(upload.file_id or "")) is None
 
     async def answered(self, errand_id: str, answer: str) -> None:
         """Keep the answer. Where that fails the next attempt finds what was made, and answers for it."""

@@ -17,6 +17,7 @@ from carryall.operations.queue import Queue
 from carryall.operations.sight import is_needed
 from carryall.operations.world import World
 from carryall.ports.catalog import Tx
+from carryall.ports.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -153,18 +154,25 @@ class Expire:
     async def _sweep_stores(self) -> int:
         gone = 0
         for name, store in self._stores.items():
-            if not store.capabilities.is_local:  # rows come before bytes there, and what else is there isn't ours
-                continue
-            async for stored in store.list():
-                if not await self._is_leftover(name, stored.location, stored.age_s):
-                    continue
+            if store.capabilities.is_local:  # elsewhere rows come before bytes, and what else is there isn't ours
                 try:
-                    await store.erase(stored.location)
-                except CarryallError as error:
-                    log.warning("sweep.failed", store=name, key=stored.location, reason=error.stable_code)
-                    continue
-                log.info("sweep.erased", store=name, key=stored.location, bytes=stored.size)
-                gone += 1
+                    gone += await self._sweep_store(name, store)
+                except CarryallError as error:  # the others are swept all the same
+                    log.warning("sweep.failed", store=name, reason=error.stable_code)
+        return gone
+
+    async def _sweep_store(self, name: str, store: Store) -> int:
+        gone = 0
+        async for stored in store.list():
+            if not await self._is_leftover(name, stored.location, stored.age_s):
+                continue
+            try:
+                await store.erase(stored.location)
+            except CarryallError as error:
+                log.warning("sweep.failed", store=name, key=stored.location, reason=error.stable_code)
+                continue
+            log.info("sweep.erased", store=name, key=stored.location, bytes=stored.size)
+            gone += 1
         return gone
 
     async def _is_leftover(self, store: str, key: str, age_s: float) -> bool:

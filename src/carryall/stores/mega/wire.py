@@ -27,6 +27,7 @@ class Wire:
         """End all connections."""
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(0)  # the loop lets go of them in its next round
 
     @asynccontextmanager
     async def post(

@@ -118,15 +118,15 @@ def answered(name: str, status: int, headers: Mapping[str, str], body: bytes) ->
     return _error(name, kind, said, retry_after_s=_seconds(headers.get("Retry-After", "")))
 
 
-def broken(name: str, host: str, error: BaseException) -> StoreError:
-    """Say what a connection that failed means."""
+def broken(name: str, error: BaseException) -> StoreError:
+    """Say what a connection that failed means. Where it led is the operator's affair: owners read this, too."""
     if isinstance(error, TimeoutError):
         return _error(name, _LATE, "")
     if isinstance(error, aiohttp.ClientSSLError | ssl.SSLError):
-        return _error(name, _GONE, f" There is no TLS with {host}: check ENDPOINT_URL and its certificate.")
+        return _error(name, _GONE, " There is no TLS with it: check ENDPOINT_URL and its certificate.")
     if isinstance(error, aiohttp.ClientConnectorError | aiohttp.InvalidURL):
-        return _error(name, _GONE, f" There is no connection to {host}: check ENDPOINT_URL.")
-    return _error(name, _GONE, f" The connection to {host} broke.")
+        return _error(name, _GONE, " There is no connection: check ENDPOINT_URL.")
+    return _error(name, _GONE, " The connection broke.")
 
 
 def damaged(name: str, what: str) -> StoreError:

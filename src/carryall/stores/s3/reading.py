@@ -24,7 +24,7 @@ class S3Reading:
             try:
                 chunk = await self._response.content.read(min(left, CHUNK_MAX_BYTES))
             except (aiohttp.ClientError, OSError) as error:
-                raise broken(self._name, self._response.url.authority, error) from error
+                raise broken(self._name, error) from error
             if not chunk:
                 raise damaged(self._name, "the answer ended before its end.")
             left -= len(chunk)

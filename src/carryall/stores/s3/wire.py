@@ -75,7 +75,7 @@ class Wire:
             async with asyncio.timeout(limit_s), self._asking(method, key, query, headers, body) as response:
                 return await self._success(response)
         except TimeoutError as error:
-            raise faults.broken(self.name, "", error) from error
+            raise faults.broken(self.name, error) from error
 
     async def send(self, key: str, part: Part, *, query: Mapping[str, str], headers: Mapping[str, str]) -> Answer:
         """Send a part, or a whole file that is one."""
@@ -121,7 +121,7 @@ class Wire:
                 )
             yield response
         except (aiohttp.ClientError, OSError) as error:  # a timeout is an OSError
-            raise _failure(body) or faults.broken(self.name, bucket.host, error) from error
+            raise _failure(body) or faults.broken(self.name, error) from error
         except BaseException:
             if response is not None:
                 response.close()
@@ -167,6 +167,7 @@ class Wire:
         """Close all connections."""
         if self._session is not None:
             await self._session.close()
+            await asyncio.sleep(0)  # the loop lets go of them in its next round
 
 
 def _failure(body: Body | bytes) -> CarryallError | None:
