@@ -16,7 +16,7 @@ import pytest
 
 INSIDE = re.compile(
     r"Traceback|File \"|\.py\b|/site-packages|/usr/(local|lib)|/tmp/|/home/|sqlite|sqlalchemy|SELECT |INSERT |UPDATE |"
-    r"errno|Errno|catalog\.db|staging|0x[0-9a-f]{8}|<class|object at|uvicorn|starlette|pydantic"
+    r"errno|Errno|catalog\.db|staging|0x[0-9a-f]{12}|<class|object at|uvicorn|starlette|pydantic"
 )
 ESCAPES = [
     "\x1b[31mred",

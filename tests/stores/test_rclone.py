@@ -14,7 +14,8 @@ from carryall.ports.store import Store
 from carryall.stores.rclone.folder import INCOMING
 from carryall.stores.rclone.options import RcloneOptions
 from carryall.stores.rclone.store import RcloneStore
-from carryall.testing.fakes import pattern
+from carryall.stores.stack import Rules, stacked
+from carryall.testing.fakes import CollectingTelemetry, pattern
 from carryall.testing.store_contract import FarSource, StoreContract, source, stored_bytes
 
 KINDS = ["webdav", "sftp"]
@@ -249,13 +250,14 @@ async def test_what_was_there_comes_back(store: RcloneStore, served: Path, tmp_p
 
 
 async def test_many_go_at_once(store: RcloneStore, tmp_path: Path) -> None:
-    """Files of one owner may be put, read and erased at the same time."""
+    """Files of one owner may be put, read and erased at the same time: what a remote has locked is tried again."""
+    steady = stacked(store, Rules(), CollectingTelemetry())
     given = [source(tmp_path, pattern(10_000 + number), f"s{number}") for number in range(8)]
 
     async def lives(number: int) -> None:
-        stored = await store.put(f"alice/{number}/name", given[number])
-        assert pattern(10_000 + number) == await stored_bytes(store, stored.location, 0, stored.size)
-        await store.erase(stored.location)
+        stored = await steady.put(f"alice/{number}/name", given[number])
+        assert pattern(10_000 + number) == await stored_bytes(steady, stored.location, 0, stored.size)
+        await steady.erase(stored.location)
 
     await asyncio.gather(*(lives(number) for number in range(8)))
 

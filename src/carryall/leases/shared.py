@@ -14,7 +14,7 @@ import structlog
 
 from carryall.leases.process import PATIENCE_S, ProcessLease, ProcessLeases
 from carryall.model.errors import CarryallError, Unavailable
-from carryall.ports.cancellation import shielded
+from carryall.ports.cancellation import beside, shielded
 from carryall.ports.catalog import Catalog, Tx
 from carryall.ports.catalog_leases import Held, Holder
 
@@ -138,13 +138,10 @@ class SharedLeases:
     async def beating(self) -> AsyncIterator[None]:
         """Be there for the other processes inside the block."""
         await self._shared.write(lambda tx: tx.leases.beat(self.node))
-        heart = asyncio.create_task(self._live())
         try:
-            yield
+            async with beside(self._live()):
+                yield
         finally:
-            heart.cancel()
-            with suppress(asyncio.CancelledError):
-                await heart
             with suppress(CarryallError):
                 await self._shared.write(lambda tx: tx.leases.leave(self.node))
 

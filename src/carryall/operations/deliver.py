@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import AsyncIterator, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
@@ -23,7 +23,7 @@ from carryall.operations.placing import job_id, lease_of, queue_deliveries
 from carryall.operations.queue import LONGEST_WAIT, back_off
 from carryall.operations.sources import CopySource
 from carryall.operations.world import World
-from carryall.ports.cancellation import shielded
+from carryall.ports.cancellation import beside, shielded
 from carryall.ports.catalog import Tx
 from carryall.ports.store import Sent, Store, Stored
 
@@ -190,7 +190,7 @@ class Deliver:
 
         patience = asyncio.timeout(None)
         try:
-            async with patience, _beside(tell()):
+            async with patience, beside(tell()):
                 return await store.put(copy.key, source, sent=sent)
         except TimeoutError:
             if not patience.expired():
@@ -356,18 +356,6 @@ class Deliver:
         self._announce.wake()
         for rung in self._waiting.get(file_id, ()):
             rung.set()
-
-
-@asynccontextmanager
-async def _beside(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    """Run something beside the block, which ends with it."""
-    task = asyncio.create_task(work)
-    try:
-        yield
-    finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
 
 
 def _runs(tx: Tx, file: File, copy: Copy) -> bool:

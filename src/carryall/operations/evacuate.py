@@ -20,6 +20,7 @@ from carryall.operations.move import begin_move, switched
 from carryall.operations.pace import Pace
 from carryall.operations.queue import LEASE, Queue
 from carryall.operations.world import World
+from carryall.ports.cancellation import beside
 from carryall.ports.catalog import Tx
 
 log = structlog.get_logger(__name__)
@@ -223,13 +224,8 @@ class Evacuate:
                 with suppress(CarryallError):  # there are two more times until they run out
                     await self._queue.renew(list(self._jobs))
 
-        renewing = asyncio.create_task(renew())
-        try:
+        async with beside(renew()):
             yield
-        finally:
-            renewing.cancel()
-            with suppress(asyncio.CancelledError):
-                await renewing
 
 
 def _ended(tx: Tx, file_id: str, wish: MoveWish) -> Outcome:

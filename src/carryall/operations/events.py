@@ -4,7 +4,7 @@ import asyncio
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -14,6 +14,7 @@ from carryall.model.principal import Principal
 from carryall.model.work import Event
 from carryall.operations.jobs import Bell
 from carryall.operations.world import World
+from carryall.ports.cancellation import ended
 from carryall.ports.catalog import Tx
 
 log = structlog.get_logger(__name__)
@@ -94,9 +95,7 @@ class Feed:
     async def _end(self) -> None:
         looking, self._looking = self._looking, None
         if looking is not None:
-            looking.cancel()
-            with suppress(asyncio.CancelledError):
-                await looking
+            await ended(looking)
 
     async def _look(self) -> None:
         try:

@@ -3,13 +3,13 @@
 import asyncio
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Literal
 
 from carryall.model.errors import CarryallError
 from carryall.operations.placing import HOME
 from carryall.operations.world import World
+from carryall.ports.cancellation import ended
 from carryall.ports.catalog_copies import Amount
 from carryall.ports.store import Room, Store
 
@@ -164,9 +164,7 @@ class Remote:
     async def close(self) -> None:
         """Stop asking."""
         if self._asking is not None:
-            self._asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._asking
+            await ended(self._asking)
 
     async def _ask(self) -> str:
         try:

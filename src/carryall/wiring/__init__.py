@@ -47,6 +47,7 @@ from carryall.operations.resumable import Resumable
 from carryall.operations.serve import Serve, address_of
 from carryall.operations.streams import Checkpoints
 from carryall.operations.world import World
+from carryall.ports.cancellation import beside, ended
 from carryall.subscribers.webhook import Webhook
 from carryall.system.folder_lock import FolderLock
 from carryall.system.logs import set_up_logs
@@ -108,16 +109,11 @@ class House:
     async def _tidying(self) -> AsyncIterator[None]:
         """Give up what processes that are gone have left: most of it before the block, the rest beside it."""
         is_clear = asyncio.Event()
-        tidying = asyncio.create_task(self._tidy(is_clear))
-        try:
+        async with beside(self._tidy(is_clear)):
             with suppress(TimeoutError):
                 async with asyncio.timeout(_TIDY_S):
                     await is_clear.wait()
             yield
-        finally:
-            tidying.cancel()
-            with suppress(asyncio.CancelledError):
-                await tidying
 
     async def _tidy(self, is_clear: asyncio.Event) -> None:
         leases = self.plugs.world.leases
@@ -152,9 +148,7 @@ class House:
             grace = timedelta(seconds=self.settings.shutdown_grace_s)
             await asyncio.gather(*(runner.drain(grace) for runner in self.runners))
             for task in tasks:
-                task.cancel()
-                with suppress(asyncio.CancelledError):
-                    await task
+                await ended(task)
 
 
 def start_logs(settings: Settings) -> None:

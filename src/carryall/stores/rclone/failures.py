@@ -38,6 +38,7 @@ _REASONS = (
         signs=(
             *("rate.?limit", "too.many", "request limit", "queries per", "slow ?down", "server busy", "come back"),
             *("try again later", "temporarily not available", "service unavailable", r"\b429\b", r"\b503\b"),
+            *(r"\b423\b", "locked:"),  # WebDAV, while somebody else makes the same folder
         ),
     ),
     _Reason(
