@@ -6,7 +6,7 @@ import re
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -118,7 +118,18 @@ def _sh(script: str, folder: Path) -> str:
 def _is_receiving(target: Any, url: str) -> bool:
     """Tell whether bytes have come: to a server, which isn't asked, since that sends the writer away, or to nginx."""
     staged = target.folder.glob(f"*/data/staging/*/{url.rpartition('/')[2]}*")
-    buffered = target.folder.glob("nginx/client_body/*")
+    return any(_size(path) > 300_000 for path in (*staged, *_buffered(target.folder)))
+
+
+def _buffered(folder: Path) -> Iterator[Path]:
+    """Give what nginx holds back: files without a name, which only its descriptors lead to."""
+    for descriptor in Path("/proc").glob("[0-9]*/fd/*"):
+        with suppress(OSError):  # one that has just gone
+            if str(descriptor.readlink()).startswith(f"{folder}/nginx/client_body/"):
+                yield descriptor
+
+
+def _size(path: Path) -> int:
     with suppress(FileNotFoundError):  # one that has just gone
-        return any(path.stat().st_size > 300_000 for path in (*staged, *buffered))
-    return False
+        return path.stat().st_size
+    return 0
