@@ -34,7 +34,7 @@ def test_stores_of_every_kind(tmp_path: Path) -> None:
     """Each kind takes its options; the order is that of the names, and the built-in store comes first."""
     settings = load(
         named("DISK2", KIND="local", ROOT=str(tmp_path / "disk2"))
-        | named("PHOTOS", **BUCKET, PART_MB="8", LINKS="Signed", PREFIX="/a/b/")
+        | named("PHOTOS", **BUCKET, PART_MB="9", LINKS="Signed", PREFIX="/a/b/")
         | named("BOX", KIND="MEGA", EMAIL="ann@example.org", PASSWORD="x", FOLDER="Mods")
         | named("DRIVE", KIND="rclone", REMOTE="drive:carryall")
     )
@@ -42,9 +42,9 @@ def test_stores_of_every_kind(tmp_path: Path) -> None:
 
     assert settings.store_names == ("local", "disk2", "photos", "box", "drive")
     assert disk == LocalFolder(root=tmp_path / "disk2")
-    assert photos == Bucket(bucket="photos-of-all", part_mb=8, links="signed", prefix="a/b")
+    assert photos == Bucket(bucket="photos-of-all", part_mb=9, links="signed", prefix="a/b")
     assert isinstance(photos, Bucket)
-    assert photos.part_bytes == 8 << 20
+    assert photos.part_bytes == 9 << 20
     assert box == MegaAccount(email="ann@example.org", password="x", folder="Mods")
     assert drive == RcloneRemote(remote="drive:carryall")
 
@@ -193,7 +193,7 @@ def test_secrets_are_not_shown() -> None:
         assert secret not in shown
     assert (rows["CARRYALL_STORE_X_SECRET_KEY"].value, rows["CARRYALL_STORE_X_KIND"].value) == (MASK, "s3")
     assert rows["CARRYALL_STORE_MEGA_EMAIL"][2:] == ("ann@example.org", "alias MEGA_EMAIL")
-    assert rows["CARRYALL_STORE_X_PART_MB"][2:] == ("16", "default")
+    assert rows["CARRYALL_STORE_X_PART_MB"][2:] == ("8", "default")
 
 
 def test_what_to_look_at() -> None:

@@ -39,7 +39,7 @@ def test_each_kind_is_made(tmp_path: Path) -> None:
     """The stores have their names, in their order, and options as they were set."""
     settings = load_settings(
         {
-            "CARRYALL_STORE_A_KIND": "s3", "CARRYALL_STORE_A_BUCKET": "abc", "CARRYALL_STORE_A_PART_MB": "8",
+            "CARRYALL_STORE_A_KIND": "s3", "CARRYALL_STORE_A_BUCKET": "abc", "CARRYALL_STORE_A_PART_MB": "9",
             "CARRYALL_STORE_B_KIND": "mega", "CARRYALL_STORE_B_EMAIL": "a@b", "CARRYALL_STORE_B_PASSWORD": "x",
             "CARRYALL_STORE_C_KIND": "rclone", "CARRYALL_STORE_C_REMOTE": "drive:x",
             "CARRYALL_STORE_D_KIND": "local", "CARRYALL_STORE_D_ROOT": str(tmp_path / "d"),
@@ -60,9 +60,9 @@ def test_each_kind_is_made(tmp_path: Path) -> None:
 
 def test_sizes_arrive_in_bytes() -> None:
     """What is set in MiB is told in bytes; what isn't set keeps its default."""
-    told = stores._told(S3Options, Bucket(bucket="abc", part_mb=8, secret_key="hush", access_key="AKIA"))
+    told = stores._told(S3Options, Bucket(bucket="abc", part_mb=9, secret_key="hush", access_key="AKIA"))
 
-    assert told == S3Options(bucket="abc", part_bytes=8 << 20, secret_key="hush", access_key="AKIA")
+    assert told == S3Options(bucket="abc", part_bytes=9 << 20, secret_key="hush", access_key="AKIA")
 
 
 def test_a_folder_that_cannot_be_made_stops_nothing() -> None:

@@ -92,7 +92,7 @@ class Bucket(StoreOptions):
         default="",
         wants="a path like carryall/files",
     )
-    part_mb: float = setting("Larger files are sent in parts of this size.", default=16, unit="MiB", least=5, most=5120)
+    part_mb: float = setting("Larger files are sent in parts of this size.", default=8, unit="MiB", least=5, most=5120)
     parallel_parts: int = setting("How many parts are on their way at once.", default=4, least=1, most=64)
     links: Annotated[Literal["none", "signed", "public"], LowerCased] = setting(
         "The bucket's own links: signed ones end after some days, public ones need a bucket that everybody may read; "

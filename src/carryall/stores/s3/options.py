@@ -38,7 +38,7 @@ class S3Options:
     profile: str | None = None
     addressing: Literal["auto", "path", "virtual"] = "auto"
     prefix: str = ""
-    part_bytes: int = 16 * MEBIBYTE
+    part_bytes: int = 8 * MEBIBYTE
     parallel_parts: int = 4
     links: Literal["none", "signed", "public"] = "none"
     link_days: int = 7
