@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+from tests.servers.receiver import Receiver, receiving
 from tests.wire.clouds import Cloud, cloud_in, copy_in
-from tests.wire.hooks import Hooks, hooks
 from tests.wire.test_relay_delivery import delivered
 
 NAME = "höhe 1+1.mp3"
@@ -24,14 +24,14 @@ def cloud(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cloud]:
 
 
 @pytest.fixture(scope="module")
-def main_service() -> Iterator[Hooks]:
+def main_service() -> Iterator[Receiver]:
     """Whom the server notifies."""
-    with hooks() as made:
+    with receiving() as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def server(make_module_server: Callable[..., Any], cloud: Cloud, main_service: Hooks) -> Any:
+def server(make_module_server: Callable[..., Any], cloud: Cloud, main_service: Receiver) -> Any:
     """A server as the described system was set up."""
     hooked = {"MAIN_SERVICE_WEBHOOK_URL": main_service.url, "CARRYALL_WEBHOOK_SECRET": SECRET}
     return make_module_server(**cloud.settings(STORAGE_BACKEND="s3", CARRYALL_RELAY_WAIT="5", **hooked))
@@ -73,7 +73,7 @@ def mine(cloud: Cloud, subject: str) -> dict[str, bytes]:
 
 
 def test_the_answer_says_where_the_object_is(
-    client: httpx2.Client, cloud: Cloud, subject: str, main_service: Hooks
+    client: httpx2.Client, cloud: Cloud, subject: str, main_service: Receiver
 ) -> None:
     """The file lies under its key; answer and list give the object's URL; the main service is told, once."""
     wish = sent(client, b"half ", b"and half")
@@ -87,7 +87,7 @@ def test_the_answer_says_where_the_object_is(
     assert [place(cloud, subject)] == client.get("/upload/files").json()["files"]
     assert {f"7/{KEY}": b"half and half"} == mine(cloud, subject)
     assert b"half and half" == client.get("/upload/download/7").content
-    (told,) = main_service.stored(f"jwt:{subject}", 1)
+    (told,) = main_service.wait("file.stored", owner=f"jwt:{subject}")
     assert (data["file_id"], 7, place(cloud, subject)) == (
         told["file_id"],
         told["main_service_file_id"],
@@ -96,7 +96,7 @@ def test_the_answer_says_where_the_object_is(
 
 
 def test_a_second_upload_replaces_the_first(
-    client: httpx2.Client, cloud: Cloud, subject: str, main_service: Hooks
+    client: httpx2.Client, cloud: Cloud, subject: str, main_service: Receiver
 ) -> None:
     """The same file id once more has the same key: in the end the bucket has the new bytes there, and no others."""
     for content in (b"first", b"second", b"third"):
@@ -104,7 +104,7 @@ def test_a_second_upload_replaces_the_first(
         assert content == client.get("/upload/download/7").content
     assert 200 == client.post("/upload/complete", json=sent(client, b"named", name="b.mp3")).status_code
 
-    main_service.stored(f"jwt:{subject}", 4)
+    main_service.wait("file.stored", 4, owner=f"jwt:{subject}")
     settle(client, cloud, subject, {"7/b.mp3": b"named"})
     assert [place(cloud, subject, key="b.mp3")] == client.get("/upload/files").json()["files"]
 
@@ -128,7 +128,7 @@ def test_deleting_takes_the_object(client: httpx2.Client, cloud: Cloud, subject:
     assert [] == client.get("/upload/files").json()["files"]
 
 
-def test_a_bucket_that_is_down(client: httpx2.Client, cloud: Cloud, subject: str, main_service: Hooks) -> None:
+def test_a_bucket_that_is_down(client: httpx2.Client, cloud: Cloud, subject: str, main_service: Receiver) -> None:
     """502 with a code; the file is kept; completing once more tries at once. The webhook leaves when it is there."""
     wish = sent(client, b"content")
     with cloud.away():
@@ -138,15 +138,15 @@ def test_a_bucket_that_is_down(client: httpx2.Client, cloud: Cloud, subject: str
         copy = copy_in(client, answer.json()["file_id"])
         assert ("failed", "store_unreachable") == (copy["state"], copy["code"])
         assert b"content" == client.get("/upload/download/7").content
-        assert [] == main_service.stored(f"jwt:{subject}")
+        assert [] == main_service.wait("file.stored", 0, owner=f"jwt:{subject}")
 
     again = client.post("/upload/complete", json=wish)
     assert (200, place(cloud, subject)) == (again.status_code, again.json()["data"]["file_path_on_upload_service"])
-    assert 1 == len(main_service.stored(f"jwt:{subject}", 1))
+    assert 1 == len(main_service.wait("file.stored", 1, owner=f"jwt:{subject}"))
 
 
 def test_a_bucket_that_is_slow(
-    make_server: Callable[..., Any], cloud: Cloud, subject: str, main_service: Hooks
+    make_server: Callable[..., Any], cloud: Cloud, subject: str, main_service: Receiver
 ) -> None:
     """202 past the bound, and where to ask; the file can be fetched here until it is there."""
     hooked = {"MAIN_SERVICE_WEBHOOK_URL": main_service.url, "CARRYALL_WEBHOOK_SECRET": SECRET}
@@ -165,10 +165,10 @@ def test_a_bucket_that_is_slow(
             here = f"{server.url}/upload/download/7"
             assert [here] == client.get("/upload/files").json()["files"]
             assert b"content" == client.get(here).content
-            assert [] == main_service.stored(f"jwt:{subject}")
+            assert [] == main_service.wait("file.stored", 0, owner=f"jwt:{subject}")
 
         assert client.get(told["status_url"]).json()["id"] == told["data"]["file_id"]
         delivered(client, told["data"]["file_id"])
-        main_service.stored(f"jwt:{subject}", 1)
+        main_service.wait("file.stored", 1, owner=f"jwt:{subject}")
         assert [place(cloud, subject)] == client.get("/upload/files").json()["files"]
         assert 200 == client.post("/upload/complete", json=wish).status_code

@@ -1,17 +1,15 @@
 """The main service is really told of what was stored: signed, tried again, and again when it is asked for (H3)."""
 
 import hashlib
-import hmac
-import json
-import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.servers.receiver import Receiver, receiving
 
 from carryall import wiring
 from carryall.config import ensure_secrets, load_settings
@@ -23,49 +21,11 @@ ALICE = Principal("jwt:alice", "alice", Kind.JWT, Plan("jwt"))
 BACK_OFF = timedelta(seconds=26)  # beyond the second wait: 20 s, and up to a quarter more
 
 
-class Receiver(ThreadingHTTPServer):
-    """The main service's end: keeps what it is told, and answers as the test says, then 200."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Hook)
-        self.statuses: list[int] = []
-        self.told: list[tuple[str, dict[str, str], bytes]] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hooks/files"
-
-
-class _Hook(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        self.server.told.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-        self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    """The main service's end."""
+    with receiving() as made:
         yield made
-        made.shutdown()
-        thread.join()
-
-
-def is_genuine(headers: dict[str, str], body: bytes, now_s: float) -> bool:
-    """Check a notification as docs/surfaces/chunks.md tells its receivers to."""
-    given = dict(part.split("=", 1) for part in headers["carryall-signature"].split(","))
-    expected = hmac.new(SECRET.encode(), given["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
-    return hmac.compare_digest(expected, given["v1"]) and abs(now_s - int(given["t"])) <= 300
 
 
 def test_completing_notifies_the_main_service(make_server: Callable[..., Any], receiver: Receiver) -> None:
@@ -81,16 +41,16 @@ def test_completing_notifies_the_main_service(make_server: Callable[..., Any], r
         deadline = time.monotonic() + 10
         while not receiver.told and time.monotonic() < deadline:
             time.sleep(0.01)
-        (path, headers, body), told = receiver.told[0], json.loads(receiver.told[0][2])
+        telling, told = receiver.told[0], receiver.told[0].event
         assert alice.get(told["data"]["url"]).content == b"sound"
     assert ("/hooks/files", "application/json", "file.stored") == (
-        path,
-        headers["content-type"],
-        headers["carryall-event"],
+        telling.path,
+        telling.headers["content-type"],
+        telling.headers["carryall-event"],
     )
     assert done == again
-    assert is_genuine(headers, body, time.time())
-    assert str(told["id"]) == headers["carryall-delivery"]
+    assert telling.is_genuine(SECRET, time.time())
+    assert str(told["id"]) == telling.headers["carryall-delivery"]
     assert {
         "file_id": done["file_id"],
         "main_service_file_id": 123,
@@ -173,12 +133,13 @@ async def test_a_failed_notification_is_tried_again(house: wiring.House, receive
         assert seen[-1] == len(receiver.told)
         clock.time += BACK_OFF
     assert [1, 2, 3, 3] == seen
-    assert 1 == len({body for _, _, body in receiver.told})
-    assert 1 == len({headers["carryall-delivery"] for _, headers, _ in receiver.told})
+    assert 1 == len({one.body for one in receiver.told})
+    assert 1 == len({one.headers["carryall-delivery"] for one in receiver.told})
     began = clock.time - BACK_OFF * 4
-    for tried, (_, headers, body) in enumerate(receiver.told):
-        assert is_genuine(headers, body, (began + BACK_OFF * tried).timestamp())
-    assert not is_genuine(receiver.told[0][1], receiver.told[0][2] + b" ", began.timestamp())
+    for tried, telling in enumerate(receiver.told):
+        assert telling.is_genuine(SECRET, (began + BACK_OFF * tried).timestamp())
+    forged = replace(receiver.told[0], body=receiver.told[0].body + b" ")
+    assert not forged.is_genuine(SECRET, began.timestamp())
 
 
 async def test_a_notification_outlives_the_server(house: wiring.House, receiver: Receiver) -> None:
@@ -194,10 +155,10 @@ async def test_a_notification_can_be_repeated(house: wiring.House, receiver: Rec
     """`carryall webhooks replay` sends the same event again, with the same id."""
     await store(house)
     await house.run_due()
-    await house.announce.replay(json.loads(receiver.told[0][2])["id"])
+    await house.announce.replay(receiver.told[0].event["id"])
     await house.run_due()
     assert 2 == len(receiver.told)
-    assert receiver.told[0][2] == receiver.told[1][2]
+    assert receiver.told[0].body == receiver.told[1].body
 
 
 @pytest.mark.parametrize(("given", "told"), [("0", 0), ("9223372036854775807", 2**63 - 1)])
@@ -207,6 +168,6 @@ async def test_ids_and_urls_are_the_main_services(
     """The id is the number that the main service gave, and the URL begins with BASE_URL."""
     await store(house, given)
     await house.run_due()
-    data = json.loads(receiver.told[0][2])["data"]
+    data = receiver.told[0].event["data"]
     expected = {"main_service_file_id": told, "url": f"https://files.example.org/upload/download/{given}"}
     assert expected == {name: data[name] for name in expected}

@@ -1,73 +1,23 @@
 """What the main service is told of deliveries: when a file is where it was promised to be, and how each try went."""
 
-import hashlib
-import hmac
-import json
-import threading
 import time
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
+from tests.servers.receiver import Receiver, receiving
 from tests.servers.s3 import S3Server
 
 SECRET = "a secret between two services"
 
 
-class Receiver(ThreadingHTTPServer):
-    """The main service's end: keeps what it is told."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Hook)
-        self.told: list[dict[str, Any]] = []
-        self.are_genuine: list[bool] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}/hook"
-
-    def of(self, event_type: str) -> list[dict[str, Any]]:
-        """Give what was told of a type: each event's data."""
-        return [one["data"] for one in self.told if one["type"] == event_type]
-
-    def wait(self, event_type: str, number: int = 1) -> list[dict[str, Any]]:
-        """Wait until so many of a type were told."""
-        deadline = time.monotonic() + 30
-        while len(self.of(event_type)) < number:
-            assert time.monotonic() < deadline, self.told
-            time.sleep(0.02)
-        return self.of(event_type)
-
-
-class _Hook(BaseHTTPRequestHandler):
-    server: Receiver
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["content-length"]))
-        given = dict(part.split("=", 1) for part in self.headers["carryall-signature"].split(","))
-        mark = hmac.new(SECRET.encode(), given["t"].encode() + b"." + body, hashlib.sha256).hexdigest()
-        self.server.are_genuine.append(hmac.compare_digest(mark, given["v1"]))
-        self.server.told.append(json.loads(body))
-        self.send_response(204)
-        self.end_headers()
-
-    def log_message(self, *_: Any) -> None:
-        """Say nothing."""
-
-
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    with Receiver() as made:
-        thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    """The main service's end."""
+    with receiving() as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def s3_settings(endpoint: str, **more: str) -> dict[str, str]:
@@ -129,7 +79,7 @@ def test_a_file_is_told_when_it_is_where_it_was_promised(
     assert copy["url"].startswith(f"{away.url}/files/")
     assert copy["url"] == stored["url"]
     assert 1 == len(receiver.of("file.stored")) == len(receiver.of("copy.stored"))
-    assert all(receiver.are_genuine)
+    assert all(one.is_genuine(SECRET, time.time()) for one in receiver.told)
 
 
 def test_only_what_was_chosen_is_told(make_told: Callable[..., Any], receiver: Receiver, tmp_path: Path) -> None:
@@ -148,8 +98,8 @@ def test_only_what_was_chosen_is_told(make_told: Callable[..., Any], receiver: R
     receiver.wait("file.deleted")
     server.stop()
 
-    assert ["copy.stored", "file.deleted"] == [one["type"] for one in receiver.told]
-    assert {"jwt:alice"} == {one["data"]["owner"] for one in receiver.told}
+    assert ["copy.stored", "file.deleted"] == [one.event["type"] for one in receiver.told]
+    assert {"jwt:alice"} == {one.event["data"]["owner"] for one in receiver.told}
 
 
 def test_unknown_events_stop_the_start(make_told: Callable[..., Any]) -> None:
