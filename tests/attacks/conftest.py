@@ -25,6 +25,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 from tests.attacks.resumable import ResumableDoors
+from tests.servers.ports import free_port
 
 SERVICE_TOKEN = "attacked-service-token-5c1d"
 ADMIN_TOKEN = "attacked-admin-token-91e7"
@@ -475,12 +476,6 @@ class Doors(ResumableDoors):
 # --- servers --------------------------------------------------------------------------------------------------------
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def _environment(data_dir: Path, settings: Mapping[str, str]) -> dict[str, str]:
     public = _KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
     given = {
@@ -501,7 +496,7 @@ def _environment(data_dir: Path, settings: Mapping[str, str]) -> dict[str, str]:
 
 def _start(folder: Path, settings: Mapping[str, str]) -> Target:
     folder.mkdir(parents=True, exist_ok=True)
-    data_dir, log_path, port = folder / "data", folder / "server.log", _free_port()
+    data_dir, log_path, port = folder / "data", folder / "server.log", free_port()
     environment = _environment(data_dir, settings)
     command = [sys.executable, "-m", "carryall", "serve", "--port", str(port)]
     with log_path.open("ab") as log:

@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.servers import ports
 
 from carryall.config import SETTINGS
 
@@ -168,9 +168,7 @@ class Place:
 
     def free_port(self) -> int:
         """Give a TCP port that nobody has."""
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            return int(found.getsockname()[1])
+        return ports.free_port()
 
     def serve(self, *arguments: str) -> "Serving":
         """Start a server and wait until it answers."""

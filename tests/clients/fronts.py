@@ -3,7 +3,6 @@
 import os
 import re
 import secrets
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import httpx2
+from tests.servers.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 ADMIN_TOKEN = secrets.token_hex(16)
@@ -24,13 +24,6 @@ _ENVIRONMENT = {
     "TOTAL_SIZE_LIMIT_MB": "10000",
     "REQUEST_TIMES_PER_MINTUE": "100000",
 }
-
-
-def free_port() -> int:
-    """Give a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def _wait(url: str, process: subprocess.Popen[bytes], log: Path) -> None:

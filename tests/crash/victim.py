@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 from tests.crash.mortal import CRASH_FILE
+from tests.servers.ports import free_port
 from tests.wire.conftest import AUDIENCE, ISSUER, PUBLIC_PEM, make_jwt
 
 ROOT = Path(__file__).parents[2]
@@ -26,13 +26,6 @@ _END_S = 15.0
 def bearer(name: str) -> dict[str, str]:
     """Give the headers of a user of the main service."""
     return {"Authorization": f"Bearer {make_jwt(name, exp=int(time.time()) + 86_400)}"}
-
-
-def free_port() -> int:
-    """Find a port that nobody listens on."""
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.servers import ports
 
 from carryall.config import SETTINGS
 
@@ -59,13 +59,7 @@ def plain_environment() -> dict[str, str]:
 @pytest.fixture(scope="session")
 def free_port() -> Callable[[], int]:
     """Give a function that finds a TCP port that nobody has."""
-
-    def find() -> int:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            return int(found.getsockname()[1])
-
-    return find
+    return ports.free_port
 
 
 @pytest.fixture

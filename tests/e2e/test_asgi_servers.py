@@ -12,16 +12,11 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.servers.ports import free_port
 from websockets.sync.client import connect
 
 SERVICE_TOKEN = "asgi-tests-service-token"
 ADMIN_TOKEN = "asgi-tests-admin-token"
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 @pytest.fixture
@@ -30,7 +25,7 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., tuple[subprocess.Popen[byte
     running: list[subprocess.Popen[bytes]] = []
 
     def start(*command: str) -> tuple[subprocess.Popen[bytes], int, Path]:
-        port = _free_port()
+        port = free_port()
         log_path = tmp_path / f"{len(running)}.log"
         environment = {
             **os.environ,

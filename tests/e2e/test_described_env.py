@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -13,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.servers.ports import free_port
 
 _ENV = """\
 AUTH_TOKEN=test-token-12345
@@ -67,9 +67,7 @@ def test_four_env_files_make_one_server(tmp_path: Path) -> None:
         .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         .decode()
     )
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = int(found.getsockname()[1])
+    port = free_port()
     (tmp_path / ".env").write_text(_ENV.format(port=port, pem=public.replace("\n", "\\n")))
     log_path, url = tmp_path / "log", f"http://127.0.0.1:{port}"
     with log_path.open("wb") as log:

@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.servers.ports import free_port
 
 SERVICE = {"X-Auth-Token": "two-servers-service-token"}
 MIB = 1024 * 1024
@@ -74,9 +75,7 @@ class Pair:
 
 
 def _start(folder: Path, environment: dict[str, str], name: str) -> Server:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
+    port = free_port()
     log_path = folder / f"{name}.log"
     with log_path.open("wb") as log:
         process = subprocess.Popen(

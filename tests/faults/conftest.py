@@ -17,6 +17,7 @@ from typing import Any, Self
 import httpx2
 import pytest
 from tests.crash import inside
+from tests.servers.ports import free_port
 from tests.wire.conftest import ADMIN_TOKEN, AUDIENCE, ISSUER, PUBLIC_PEM, SERVICE_TOKEN, make_jwt
 
 ROOT = Path(__file__).parents[2]
@@ -103,9 +104,7 @@ class Server:
     prefix: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            self.port = int(found.getsockname()[1])
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.log_path = self.folder / f"server-{self.port}.log"
         self.environment = {

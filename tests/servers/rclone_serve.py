@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.servers.ports import free_port
+
 from carryall.stores.rclone.daemon import found
 
 PASSWORD = "opensesame"
@@ -70,12 +72,6 @@ def serving_by_wsgidav(folder: Path) -> Iterator[Serving]:
     command = [str(Path(sys.executable).with_name("wsgidav")), "--host=127.0.0.1", f"--port={port}"]
     with _running("webdav", [*command, f"--root={folder}", "--auth=anonymous"], port, folder, log) as server:
         yield server
-
-
-def free_port() -> int:
-    """Give a port that nobody has. Not every server can choose one and tell it."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
 
 
 @contextmanager

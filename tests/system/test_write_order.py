@@ -3,7 +3,6 @@
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import pytest
+from tests.servers.ports import free_port
 from tests.wire.conftest import ADMIN_TOKEN, AUDIENCE, ISSUER, PUBLIC_PEM, make_jwt
 
 CALLS = "fsync,fdatasync,link,linkat,rename,renameat,renameat2,unlink,unlinkat,write,writev,sendto,sendmsg"
@@ -103,9 +103,7 @@ def start_traced(tmp_path: Path, require_program: Callable[[str], str]) -> Itera
     running: list[subprocess.Popen[bytes]] = []
 
     def start(**settings: str) -> Traced:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = found.getsockname()[1]
+        port = free_port()
         url, log = f"http://127.0.0.1:{port}", tmp_path / "log"
         known = {
             "CARRYALL_ADMIN_TOKEN": ADMIN_TOKEN,

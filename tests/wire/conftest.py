@@ -4,7 +4,6 @@ import asyncio
 import os
 import secrets
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from joserfc import jwt
 from joserfc.jwk import RSAKey
+from tests.servers.ports import free_port
 from tests.wire.makers import client_for
 
 SERVICE_TOKEN = "test-token-12345"
@@ -145,12 +145,6 @@ class Server:
         raise AssertionError("no VmRSS")
 
 
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
-
-
 def _launch(environment: Mapping[str, str], data_dir: Path, port: int, log_path: Path) -> subprocess.Popen[bytes]:
     with log_path.open("ab") as log:
         return subprocess.Popen(
@@ -179,7 +173,7 @@ def _wait_until_ready(server: Server) -> None:
 def _start(folder: Path, settings: Mapping[str, str]) -> Server:
     data_dir = folder / "data"
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
+    port = free_port()
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("CARRYALL_")},
         "AUTH_TOKEN": SERVICE_TOKEN,

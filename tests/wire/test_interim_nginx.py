@@ -2,7 +2,6 @@
 
 import os
 import secrets
-import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from tests.servers.ports import free_port
 from tests.wire.drafts import flag, new_user
 from tests.wire.raw import Answer, Raw
 
@@ -33,9 +33,7 @@ def front(tmp_path: Path, require_program: Callable[[str], str]) -> Iterator[Fro
     running: list[subprocess.Popen[bytes]] = []
 
     def start(server: Any, rules: str, buffering: str) -> int:
-        with socket.socket() as found:
-            found.bind(("127.0.0.1", 0))
-            port = int(found.getsockname()[1])
+        port = free_port()
         kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
         user = "user root;" if os.geteuid() == 0 else ""
