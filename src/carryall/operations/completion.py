@@ -24,6 +24,7 @@ from carryall.operations.world import World
 from carryall.operations.writing import mismatch
 from carryall.ports.catalog import Tx
 from carryall.ports.staging import Staged
+from carryall.ports.store import Store
 
 log = structlog.get_logger(__name__)
 
@@ -71,7 +72,11 @@ class Completion:
         self.forget(upload.id)
         with suppress(CarryallError):  # the sweep takes what can't be removed now
             await self._staging.discard_all(upload.id)
-            await self._stores[home_of(upload.target, self._stores)].erase(upload.key)
+            await self._home(upload).erase(upload.key)
+
+    def _home(self, upload: Upload) -> Store:
+        """Give the store that this upload's bytes are put into first."""
+        return self._stores[home_of(upload.target, self._stores)]
 
     async def complete(
         self, principal: Principal, upload_ids: Sequence[str], *, segment_count: int | None = None
@@ -106,7 +111,7 @@ class Completion:
                 with suppress(CarryallError):  # the sweep takes what can't be removed now
                     await self._staging.discard_all(upload.id)
                     if file.upload_id != upload.id:  # a repeat: its bytes are there already
-                        await self._stores[home_of(upload.target, self._stores)].erase(upload.key)
+                        await self._home(upload).erase(upload.key)
         return files
 
     async def _load(self, principal: Principal, upload_id: str) -> Upload:
@@ -159,7 +164,7 @@ class Completion:
             one.staged.path, one.staged.size, one.upload.declared.name, media_type=one.media_type, sha256=one.sha256
         )
         # The key is the upload's own: a repeat after a crash finds its own bytes, and no row is needed to tell whose.
-        await self._stores[home_of(one.upload.target, self._stores)].put(one.upload.key, source)
+        await self._home(one.upload).put(one.upload.key, source)
 
     async def _seal(self, principal: Principal, whole: Sequence[_Whole]) -> list[File]:
         files = await self._catalog.write(lambda tx: [self._seal_one(tx, principal, one) for one in whole])

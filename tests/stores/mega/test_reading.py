@@ -10,6 +10,7 @@ from aiohttp.test_utils import TestServer
 from tests.servers.mega.launch import FakeMega
 
 from carryall.model.errors import Missing, StoreError
+from carryall.ports.store import Reading
 from carryall.stores.mega.crypto import FileKey, counter
 from carryall.stores.mega.download import MegaReading
 from carryall.stores.mega.nodes import Place
@@ -69,12 +70,8 @@ async def test_an_address_may_be_over_when_it_is_needed_again(mega: FakeMega, st
     await reading.aclose()
 
 
-async def test_a_download_that_always_breaks_fails(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
-    """It is told in the end, and what came before is right."""
-    stored = await store.put("key", source(tmp_path, pattern(SIZE)))
-    mega.fault("dl", cut_after=100_000)
-    mega.fault("dl", cut=True, times=100)
-    reading = await store.open(stored.location, 0, SIZE)
+async def until_it_fails(reading: Reading) -> tuple[bytes, StoreError]:
+    """Read to the error that has to come; give what came before it, and the error."""
     came = bytearray()
 
     async def drain() -> None:
@@ -84,8 +81,18 @@ async def test_a_download_that_always_breaks_fails(mega: FakeMega, store: MegaSt
     with pytest.raises(StoreError) as caught:
         await drain()
     await reading.aclose()
+    return bytes(came), caught.value
 
-    assert ("store_unreachable", True) == (caught.value.stable_code, caught.value.retryable)
+
+async def test_a_download_that_always_breaks_fails(mega: FakeMega, store: MegaStore, tmp_path: Path) -> None:
+    """It is told in the end, and what came before is right."""
+    stored = await store.put("key", source(tmp_path, pattern(SIZE)))
+    mega.fault("dl", cut_after=100_000)
+    mega.fault("dl", cut=True, times=100)
+
+    came, error = await until_it_fails(await store.open(stored.location, 0, SIZE))
+
+    assert ("store_unreachable", True) == (error.stable_code, error.retryable)
     assert came == pattern(SIZE)[: len(came)]
 
 
@@ -93,18 +100,10 @@ async def test_a_whole_file_is_checked(mega: FakeMega, store: MegaStore, tmp_pat
     """Who reads all of it gets the right bytes, or an error before the last ones."""
     stored = await store.put("key", source(tmp_path, pattern(SIZE)))
     mega.fault("dl", flip=5)
-    reading = await store.open(stored.location, 0, SIZE)
-    came = bytearray()
 
-    async def drain() -> None:
-        async for chunk in reading:
-            came.extend(chunk)
+    came, error = await until_it_fails(await store.open(stored.location, 0, SIZE))
 
-    with pytest.raises(StoreError) as caught:
-        await drain()
-    await reading.aclose()
-
-    assert ("store_damaged", True) == (caught.value.stable_code, caught.value.retryable)
+    assert ("store_damaged", True) == (error.stable_code, error.retryable)
     assert len(came) < SIZE
     assert pattern(SIZE) == await read(store, stored.location)
 
